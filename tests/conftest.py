@@ -1,0 +1,142 @@
+"""Fixtures every room shares: tiny random targets, the real default target, seeds."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerFast
+
+# The machine may be busy: how long one example takes says nothing.
+settings.register_profile("agentspark", deadline=None)
+settings.load_profile("agentspark")
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n'"
+    " + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CORPUS = (
+    "An agent reads a file, notes what it found, and reads the next file until the work is done.",
+    "def add(first: int, second: int) -> int:\n    return first + second\n\n\nprint(add(2, 40))\n",
+    "The cache keeps the keys and values of every prefix that two requests have in common.",
+    '{"name": "read_file", "arguments": {"path": "src/main.py", "lines": [10, 200]}}',
+    "A draft is accepted when the target would have chosen the same token in the same place.",
+    "Scheduling spends one budget of verification on the drafts most likely to survive the target.",
+    "Each branch of a run shares its blocks with its siblings; only what differs takes memory.",
+    "Übergrößenträger, naïve café, Straße, déjà vu: letters that take more than one byte.",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked ``gpu`` where there is no CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device; this machine has none"))
+
+
+@pytest.fixture(autouse=True)
+def _same_start() -> Iterator[None]:
+    """Seed every generator, and keep torch to two threads where it is loaded at all."""
+    random.seed(0)
+    if "torch" in sys.modules:
+        import numpy
+        import torch
+
+        numpy.random.seed(0)
+        torch.manual_seed(0)
+        torch.set_num_threads(min(2, torch.get_num_threads()))
+    yield
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of 512 tokens; ids 0, 1, 2 are the ChatML control tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator(CORPUS, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        unk_token="<|endoftext|>",
+        chat_template=CHATML,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _shape(**more: object) -> dict[str, object]:
+    # Weights larger than usual, so that logits are far enough apart to rank in bfloat16.
+    return {
+        "vocab_size": 512,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 2048,
+        "initializer_range": 0.2,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 2,
+        **more,
+    }
+
+
+def _save_tiny(config: PreTrainedConfig, folder: Path) -> Path:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(7)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_target_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama (3 layers, hidden 64, 4 heads, 2 kv heads, vocab 512) in bf16 safetensors."""
+    from transformers import LlamaConfig
+
+    return _save_tiny(LlamaConfig(**_shape()), tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen3_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a Qwen3, with tied embeddings."""
+    from transformers import Qwen3Config
+
+    config = Qwen3Config(**_shape(tie_word_embeddings=True))
+    return _save_tiny(config, tmp_path_factory.mktemp("tiny-qwen3"))
+
+
+@pytest.fixture(scope="session")
+def smollm2_dir() -> Path:
+    """The folder of the real default target, converted once into the usual cache folder."""
+    from agentspark.models import resolve_target
+
+    return resolve_target("smollm2")
