@@ -1,0 +1,118 @@
+"""What the engine needs to know of a target, read from its config, and which targets it can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentspark.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+_FIT = "Choose a decoder-only text model such as SmolLM2, Llama, Qwen3 or Mistral."
+_NEEDED = ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size")
+_ATTENTION = frozenset({"full_attention", "sliding_attention"})
+# Config fields that, when set, make keys and values of another kind than the pool keeps.
+_OTHER_KV = {
+    "kv_lora_rank": "compressed keys and values (MLA)",
+    "num_kv_shared_layers": "layers that share keys and values",
+    "global_head_dim": "head sizes that differ between layers",
+    "attn_logit_softcapping": "capped attention scores",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """A target's shape. ``max_context`` counts prompt plus output tokens.
+
+    ``eos_token_ids`` holds every token that ends a turn: the generation config's, the
+    tokenizer's, and the one the chat template closes an assistant message with.
+    """
+
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    hidden_size: int
+    vocab_size: int
+    max_context: int
+    eos_token_ids: frozenset[int]
+    dtype: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, eos_token_ids: frozenset[int]) -> TargetSpec:
+        """Read the shape of a loaded model whose config passed ``check_config``."""
+        config: Any = model.config
+        heads = config.num_attention_heads
+        return cls(
+            num_layers=config.num_hidden_layers,
+            num_heads=heads,
+            num_kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+            head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            hidden_size=config.hidden_size,
+            vocab_size=config.vocab_size,
+            max_context=config.max_position_embeddings,
+            eos_token_ids=eos_token_ids,
+            dtype=model.dtype,
+            device=model.device,
+        )
+
+
+def check_config(config: PreTrainedConfig, name: str) -> None:
+    """Raise ``UnsupportedModelError`` unless the engine can run a model of this config.
+
+    It must be a decoder-only language model of its own (no multimodal wrapper) whose layers all
+    attend with keys and values of one shape.
+    """
+    problem = _problem(config)
+    if problem is not None:
+        raise UnsupportedModelError(
+            f"{name} ({config.model_type}) cannot be run: {problem}. {_FIT}"
+        )
+
+
+def _problem(config: PreTrainedConfig) -> str | None:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if getattr(config, "is_encoder_decoder", False):
+        return "it is an encoder-decoder model"
+    if config.get_text_config() is not config:
+        return "it is a multimodal wrapper around a language model"
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return "it is not a causal language model"
+    missing = [field for field in _NEEDED if not isinstance(getattr(config, field, None), int)]
+    if missing:
+        return f"its config has no {', '.join(missing)}"
+    if not getattr(config, "max_position_embeddings", None):
+        return "its config does not say how long a context may be (max_position_embeddings)"
+    for field, meaning in _OTHER_KV.items():
+        if getattr(config, field, None):
+            return f"it has {meaning}"
+    kinds = set(getattr(config, "layer_types", None) or ()) - _ATTENTION
+    if kinds:
+        return f"it has layers of another kind ({', '.join(sorted(kinds))})"
+    found = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    classes = found if isinstance(found, tuple) else (found,)
+    if not all(getattr(kind, "_supports_attention_backend", False) for kind in classes):
+        return "its attention cannot be replaced"
+    return None
+
+
+def check_layers(config: PreTrainedConfig, name: str) -> None:
+    """Raise ``UnsupportedModelError`` for what only the built model shows; no weights are needed.
+
+    The decoder must have its layers in ``layers`` and attention without learned sinks.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    layers = getattr(model.get_decoder(), "layers", None)
+    if layers is None or len(layers) != model.config.num_hidden_layers:
+        raise UnsupportedModelError(f"{name} cannot be run: its layers are not found. {_FIT}")
+    if any(key.endswith(".sinks") for key, _ in model.named_parameters()):
+        raise UnsupportedModelError(f"{name} cannot be run: it has attention sinks. {_FIT}")
