@@ -1,0 +1,1 @@
+"""Block pool, prefix tree, and attention over them."""

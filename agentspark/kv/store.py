@@ -1,0 +1,80 @@
+"""The tensors behind the block pool: keys and values of the target's and the drafter's layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+# Attention reads whole runs of slots and masks what is not a sequence's own; the slack lets such a
+# read go past the last block.
+READ_GRANULE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """Key/value shape of one attention layer: ``kv_heads`` heads of ``head_dim``."""
+
+    kv_heads: int
+    head_dim: int
+
+
+@dataclass(slots=True)
+class LayerKV:
+    """Keys and values of one layer for every slot of the pool: ``[kv_heads, slots, head_dim]``."""
+
+    k: torch.Tensor
+    v: torch.Tensor
+
+    @classmethod
+    def allocate(
+        cls, shape: LayerShape, slots: int, dtype: torch.dtype, device: torch.device
+    ) -> LayerKV:
+        """Zeroed storage: a masked slot must hold a finite number, never what memory held."""
+        size = (shape.kv_heads, slots, shape.head_dim)
+        return cls(
+            torch.zeros(size, dtype=dtype, device=device),
+            torch.zeros(size, dtype=dtype, device=device),
+        )
+
+    def write(self, slots: torch.Tensor | slice, k: torch.Tensor, v: torch.Tensor) -> None:
+        """Store ``k``, ``v`` (``[kv_heads, rows, head_dim]``) in the rows' slots."""
+        if isinstance(slots, slice):
+            self.k[:, slots] = k
+            self.v[:, slots] = v
+        else:
+            self.k.index_copy_(1, slots, k)
+            self.v.index_copy_(1, slots, v)
+
+
+class KVStore:
+    """Storage for ``num_blocks`` blocks of ``block_tokens`` tokens each.
+
+    A block holds its tokens' keys and values of all target layers and of all drafter layers, so a
+    prefix hit restores the drafter's context with the target's.
+    """
+
+    def __init__(
+        self,
+        num_blocks: int,
+        block_tokens: int,
+        target: list[LayerShape],
+        drafter: list[LayerShape],
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.num_blocks = num_blocks
+        self.block_tokens = block_tokens
+        self.capacity = num_blocks * block_tokens
+        slots = self.capacity + READ_GRANULE
+        self.target = [LayerKV.allocate(shape, slots, dtype, device) for shape in target]
+        self.drafter = [LayerKV.allocate(shape, slots, dtype, device) for shape in drafter]
+        self.bytes_per_token = sum(
+            2 * shape.kv_heads * shape.head_dim * dtype.itemsize for shape in [*target, *drafter]
+        )
+
+    @property
+    def scratch_slot(self) -> int:
+        """A slot that belongs to no block: padding rows write there."""
+        return self.capacity

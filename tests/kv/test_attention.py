@@ -1,0 +1,151 @@
+"""The paged attention: equal to plain attention, and in exact mode the same bits however split."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from agentspark.kv.attention import attend
+from agentspark.kv.batch import AttentionBatch, Segment, token_slots
+from agentspark.kv.store import KVStore, LayerShape
+
+HEADS, KV_HEADS, DIM, BLOCK = 6, 2, 16, 16
+LENGTH = 700
+
+
+def make_store(dtype: torch.dtype, blocks: int = 128) -> KVStore:
+    shape = LayerShape(KV_HEADS, DIM)
+    return KVStore(blocks, BLOCK, [shape], [], dtype=dtype, device=torch.device("cpu"))
+
+
+def make_batch(
+    store: KVStore, segments: list[Segment], rows: int, *, exact: bool
+) -> AttentionBatch:
+    return AttentionBatch(
+        segments=segments,
+        rows=rows,
+        block_tokens=BLOCK,
+        scratch_slot=store.scratch_slot,
+        exact=exact,
+        dtype=store.target[0].k.dtype,
+        device=torch.device("cpu"),
+    )
+
+
+class Stream:
+    """One sequence's queries, keys and values, stored behind a given block table."""
+
+    def __init__(self, store: KVStore, blocks: list[int], seed: int = 0) -> None:
+        dtype = store.target[0].k.dtype
+        generator = torch.Generator().manual_seed(seed)
+        self.q = torch.randn(HEADS, LENGTH, DIM, generator=generator).to(dtype)
+        self.k = torch.randn(KV_HEADS, LENGTH, DIM, generator=generator).to(dtype)
+        self.v = torch.randn(KV_HEADS, LENGTH, DIM, generator=generator).to(dtype)
+        self.blocks = blocks
+        slots = torch.tensor(token_slots(blocks, 0, LENGTH, BLOCK))
+        store.target[0].write(slots, self.k, self.v)
+
+    def rows(self, first: int, count: int, store: KVStore, *, exact: bool) -> torch.Tensor:
+        segment = Segment(0, count, first, self.blocks)
+        batch = make_batch(store, [segment], count, exact=exact)
+        return attend(self.q[:, first : first + count], store.target[0], batch)
+
+    def reference(self, window: int | None = None) -> torch.Tensor:
+        position = torch.arange(LENGTH)
+        allowed = position[None] <= position[:, None]
+        if window is not None:
+            allowed &= position[None] > position[:, None] - window
+        return scaled_dot_product_attention(
+            self.q[None].float(),
+            self.k[None].float(),
+            self.v[None].float(),
+            allowed,
+            enable_gqa=True,
+        )[0]
+
+
+def run_of_blocks(start: int = 3) -> list[int]:
+    return list(range(start, start + LENGTH // BLOCK + 1))
+
+
+def two_runs() -> list[int]:
+    blocks = list(range(60, 60 + LENGTH // BLOCK + 1))
+    return [*blocks[20:], *blocks[:20]]
+
+
+def scattered_blocks() -> list[int]:
+    blocks = list(range(60, 60 + LENGTH // BLOCK + 1))
+    random.Random(5).shuffle(blocks)
+    return blocks
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("blocks", [run_of_blocks(), two_runs(), scattered_blocks()])
+def test_equals_plain_attention(exact: bool, blocks: list[int]) -> None:
+    store = make_store(torch.float32)
+    stream = Stream(store, blocks)
+    out = torch.cat(
+        [stream.rows(first, 100, store, exact=exact) for first in range(0, LENGTH, 100)], dim=1
+    )
+    torch.testing.assert_close(out, stream.reference(), atol=1e-4, rtol=1e-4)
+
+
+def test_window_hides_what_lies_before_it() -> None:
+    store = make_store(torch.float32)
+    stream = Stream(store, run_of_blocks())
+    batch = make_batch(store, [Segment(0, 8, 300, stream.blocks)], 8, exact=False)
+    out = attend(stream.q[:, 300:308], store.target[0], batch, window=64)
+    torch.testing.assert_close(out, stream.reference(64)[:, 300:308], atol=1e-4, rtol=1e-4)
+
+
+def test_a_drafters_block_sees_itself_both_ways() -> None:
+    store = make_store(torch.float32)
+    stream = Stream(store, run_of_blocks())
+    segment = Segment(0, 7, 200, stream.blocks, causal=False)
+    batch = make_batch(store, [segment], 7, exact=False)
+    out = attend(stream.q[:, 200:207], store.target[0], batch)
+    expected = scaled_dot_product_attention(
+        stream.q[None, :, 200:207], stream.k[None, :, :207], stream.v[None, :, :207],
+        enable_gqa=True,
+    )[0]  # fmt: skip
+    torch.testing.assert_close(out, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_exact_rows_have_the_same_bits_however_they_are_computed(dtype: torch.dtype) -> None:
+    store = make_store(dtype)
+    near, far = Stream(store, run_of_blocks()), Stream(store, scattered_blocks())
+    whole = near.rows(0, LENGTH, store, exact=True)
+    for first, count in ((0, 1), (5, 3), (90, 8), (505, 16), (511, 2), (640, 33), (699, 1)):
+        part = slice(first, first + count)
+        assert torch.equal(near.rows(first, count, store, exact=True), whole[:, part])
+        assert torch.equal(far.rows(first, count, store, exact=True), whole[:, part])
+    segments = [Segment(0, 3, 600, far.blocks), Segment(3, 1, 77, near.blocks)]
+    batch = make_batch(store, segments, 6, exact=True)
+    q = torch.cat([far.q[:, 600:603], near.q[:, 77:78], torch.zeros(HEADS, 2, DIM).to(dtype)], 1)
+    mixed = attend(q, store.target[0], batch)
+    assert torch.equal(mixed[:, :3], whole[:, 600:603])
+    assert torch.equal(mixed[:, 3:4], whole[:, 77:78])
+    assert not mixed[:, 4:].any()
+
+
+def test_a_run_is_read_without_a_copy_and_a_scattered_table_is_gathered() -> None:
+    store = make_store(torch.float32)
+    segments = [Segment(0, 1, 99, run_of_blocks()), Segment(1, 1, 399, scattered_blocks())]
+    batch = make_batch(store, segments, 2, exact=False)
+    near, far = batch.tiles(3, None)
+    assert near.place == [slice(3 * BLOCK, 3 * BLOCK + 100)]
+    gathered = far.place
+    assert isinstance(gathered, torch.Tensor)
+    assert gathered.tolist() == token_slots(segments[1].blocks, 0, 400, BLOCK)
+
+
+def test_padding_rows_write_to_no_block() -> None:
+    store = make_store(torch.float32)
+    batch = make_batch(store, [Segment(0, 1, 0, [4])], 4, exact=True)
+    slots = batch.slots
+    assert isinstance(slots, torch.Tensor)
+    assert slots.tolist() == [4 * BLOCK, *[store.capacity] * 3]
