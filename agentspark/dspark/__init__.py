@@ -1,0 +1,1 @@
+"""The method: drafter modules, sequential heads, confidence, scheduler, calibration."""

@@ -1,0 +1,99 @@
+"""Drafter checkpoints: a folder with ``config.json`` and ``model.safetensors``.
+
+Names are DeepSpec's. ``embed_tokens`` and ``lm_head`` are left out (they are the target's) and
+ignored where a file has them. ``draft_token_ids`` (int32, ``[V_draft]``, target ids) is ours and
+present where the draft vocabulary is pruned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from agentspark.dspark.config import CONFIG_FILE, read_config
+from agentspark.dspark.model import DSparkModel
+from agentspark.errors import DrafterFormatError
+
+WEIGHTS_FILE = "model.safetensors"
+DRAFT_TOKENS = "draft_token_ids"
+_FROM_TARGET = ("embed_tokens.weight", "lm_head.weight")
+
+
+def drafter_tensors(model: DSparkModel, dtype: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
+    """Return a drafter's tensors under their checkpoint names, on the CPU."""
+    tensors = {
+        name.removeprefix("backbone."): tensor.detach().to("cpu", dtype).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    if model.draft_token_ids is not None:
+        tensors[DRAFT_TOKENS] = model.draft_token_ids.to("cpu", torch.int32)
+    return tensors
+
+
+def save_drafter(model: DSparkModel, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write the checkpoint; an interrupted write never leaves half a file under its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as temporary:
+        weights, config = Path(temporary) / WEIGHTS_FILE, Path(temporary) / CONFIG_FILE
+        save_file(drafter_tensors(model, dtype), weights, metadata={"format": "pt"})
+        config.write_text(json.dumps(model.config.to_json(), indent=2) + "\n", encoding="utf-8")
+        for path in (weights, config):
+            path.chmod(0o644)
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+        os.replace(weights, folder / WEIGHTS_FILE)
+        os.replace(config, folder / CONFIG_FILE)
+
+
+def load_drafter(
+    folder: Path, *, dtype: torch.dtype = torch.bfloat16, device: str | torch.device = "cpu"
+) -> DSparkModel:
+    """Read a checkpoint; the caller then checks it and calls ``attach_target``.
+
+    Raises ``DrafterFormatError`` for a missing, broken or incomplete file.
+    """
+    config = read_config(folder)
+    tensors = _read(folder / WEIGHTS_FILE)
+    for name in _FROM_TARGET:
+        tensors.pop(name, None)
+    ids = tensors.pop(DRAFT_TOKENS, None)
+    model = DSparkModel(config, ids)
+    expected = {n.removeprefix("backbone."): t.shape for n, t in model.state_dict().items()}
+    missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    if missing or unknown:
+        raise DrafterFormatError(
+            f"the drafter in {folder} lacks tensors {sorted(missing)[:4]} and has unknown ones "
+            f"{sorted(unknown)[:4]}: its config.json does not fit its weights."
+        )
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise DrafterFormatError(
+                f"tensor {name} in {folder} has shape {list(tensors[name].shape)}, the config "
+                f"asks for {list(shape)}: the checkpoint is inconsistent."
+            )
+    own = {
+        name if name.split(".")[0] in ("markov_head", "confidence_head") else f"backbone.{name}": t
+        for name, t in tensors.items()
+    }
+    model.load_state_dict(own)
+    return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise DrafterFormatError(
+            f"no {WEIGHTS_FILE} in {path.parent}: give a drafter's folder."
+        ) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DrafterFormatError(
+            f"{path} cannot be read ({error}): it is broken or cut off; fetch or train it again."
+        ) from error

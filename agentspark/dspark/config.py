@@ -1,0 +1,169 @@
+"""A drafter's settings: the fields of a DeepSpec ``config.json``, read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from agentspark.errors import DrafterFormatError
+
+HeadType = Literal["vanilla", "gated", "rnn"]
+
+ARCHITECTURE = "Qwen3DSparkModel"
+HEAD_TYPES: tuple[str, ...] = ("vanilla", "gated", "rnn")
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrafterConfig:
+    """What a ``Qwen3DSparkModel`` checkpoint says about itself; DeepSpec's names and meanings.
+
+    ``num_hidden_layers`` counts draft layers, ``num_target_layers`` the target's.
+    ``target_layer_ids`` are 0-based decoder layers whose output is read (-1: the embedding).
+    ``block_size`` tokens go in and as many drafts come out (the anchor predicts too).
+
+    Three fields are ours and are absent from a plain DeepSpec file. ``draft_vocab_size`` is the
+    number of target tokens that can be drafted, ``None`` for all of them. ``markov_w1_pruned``
+    says that the sequential head keeps one row per draftable token plus a last one that all other
+    tokens share. ``target_fingerprint`` names the target's weights (see ``check.py``).
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    num_target_layers: int
+    target_layer_ids: tuple[int, ...]
+    mask_token_id: int
+    block_size: int = 7
+    num_anchors: int = 512
+    rms_norm_eps: float = 1e-6
+    max_position_embeddings: int = 8192
+    rope_parameters: Mapping[str, Any] = field(
+        default_factory=lambda: {"rope_type": "default", "rope_theta": 10000.0}
+    )
+    attention_bias: bool = False
+    hidden_act: str = "silu"
+    markov_rank: int = 256
+    markov_head_type: HeadType = "vanilla"
+    enable_confidence_head: bool = True
+    confidence_head_with_markov: bool = True
+    draft_vocab_size: int | None = None
+    markov_w1_pruned: bool = False
+    target_fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Reject settings that no drafter can have (``DrafterFormatError``)."""
+        for name in (
+            "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+            "num_key_value_heads", "head_dim", "vocab_size", "num_target_layers", "block_size",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise _wrong(name, getattr(self, name), "a positive whole number")
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise _wrong("num_key_value_heads", self.num_key_value_heads, "a divisor of the heads")
+        ids = self.target_layer_ids
+        last = self.num_target_layers - 1
+        if not ids or list(ids) != sorted(set(ids)) or ids[0] < -1 or ids[-1] >= last:
+            raise _wrong("target_layer_ids", ids, f"increasing layer numbers from -1 to {last - 1}")
+        if not 0 <= self.mask_token_id < self.vocab_size:
+            raise _wrong("mask_token_id", self.mask_token_id, "a token of the vocabulary")
+        if self.markov_rank < 0 or self.markov_head_type not in HEAD_TYPES:
+            raise _wrong("markov_head_type", self.markov_head_type, "one of vanilla, gated, rnn")
+        if self.hidden_act != "silu":
+            raise _wrong("hidden_act", self.hidden_act, "'silu', the only one this backbone has")
+        if self.draft_vocab_size is not None and not 0 < self.draft_vocab_size <= self.vocab_size:
+            raise _wrong("draft_vocab_size", self.draft_vocab_size, "1 to vocab_size, or null")
+        if self.markov_w1_pruned and self.draft_vocab_size is None:
+            raise _wrong("markov_w1_pruned", True, "false where draft_vocab_size is null")
+        reads_head = self.enable_confidence_head and self.confidence_head_with_markov
+        if reads_head and not self.markov_rank:
+            raise _wrong("confidence_head_with_markov", True, "false where markov_rank is 0")
+
+    @property
+    def draft_vocab(self) -> int:
+        """How many tokens can be drafted: rows of the LM head and of ``markov_w2``."""
+        return self.draft_vocab_size or self.vocab_size
+
+    @property
+    def feature_size(self) -> int:
+        """Width of the concatenated target hidden states, ``m * hidden_size``."""
+        return len(self.target_layer_ids) * self.hidden_size
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``config.json``."""
+        data = asdict(self)
+        data["target_layer_ids"] = list(self.target_layer_ids)
+        data["rope_parameters"] = dict(self.rope_parameters)
+        theta = self.rope_parameters.get("rope_theta")
+        return {
+            "architectures": [ARCHITECTURE],
+            "model_type": "qwen3",
+            "tie_word_embeddings": False,
+            "layer_types": ["full_attention"] * self.num_hidden_layers,
+            "attention_dropout": 0.0,
+            **({} if theta is None else {"rope_theta": theta}),
+            **data,
+        }
+
+
+def _wrong(name: str, value: object, want: str) -> DrafterFormatError:
+    return DrafterFormatError(
+        f"the drafter's config has {name}={value!r}; it must be {want}. "
+        "Check the checkpoint or take another."
+    )
+
+
+def _rope(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Rope parameters from the new field, or from the older ``rope_theta``/``rope_scaling``."""
+    rope = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
+    rope.setdefault("rope_type", rope.pop("type", "default"))
+    rope.setdefault("rope_theta", float(raw.get("rope_theta", 10000.0)))
+    return rope
+
+
+def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
+    """Read the content of a DeepSpec ``config.json``; ``DrafterFormatError`` if it cannot be."""
+    kinds = list(raw.get("architectures") or [])
+    if kinds != [ARCHITECTURE]:
+        raise DrafterFormatError(
+            f"the drafter is of architecture {kinds or 'unknown'}, this backbone reads "
+            f"{ARCHITECTURE}: convert the checkpoint or take another."
+        )
+    known = {f.name for f in fields(DrafterConfig)}
+    values = {name: raw[name] for name in known & raw.keys()}
+    values["rope_parameters"] = _rope(raw)
+    try:
+        values["target_layer_ids"] = tuple(int(i) for i in values["target_layer_ids"])
+        if values.get("head_dim") is None:
+            values["head_dim"] = values["hidden_size"] // values["num_attention_heads"]
+        return DrafterConfig(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DrafterFormatError(
+            f"the drafter's config.json lacks a field or has one of a wrong type ({error}): "
+            "it is no complete DeepSpec config."
+        ) from error
+
+
+def read_config(folder: Path) -> DrafterConfig:
+    """Read ``folder/config.json``."""
+    path = folder / CONFIG_FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DrafterFormatError(
+            f"no readable {CONFIG_FILE} in {folder} ({error.strerror}): give a drafter's folder."
+        ) from error
+    except ValueError as error:
+        raise DrafterFormatError(
+            f"{path} is not JSON ({error}): fetch the drafter again."
+        ) from error
+    if not isinstance(raw, dict):
+        raise DrafterFormatError(f"{path} holds no JSON object: fetch the drafter again.")
+    return parse_config(raw)
