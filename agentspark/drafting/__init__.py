@@ -1,0 +1,1 @@
+"""What proposes tokens: the drafter, copies, and how they share one budget."""

@@ -1,0 +1,58 @@
+"""Finding, checking and loading the drafter of a target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from agentspark.drafting.dspark import DSparkDrafter
+from agentspark.dspark.calibration import Temperatures
+from agentspark.dspark.check import check_drafter, target_fingerprint
+from agentspark.dspark.checkpoint import load_drafter
+from agentspark.dspark.config import read_config
+from agentspark.errors import DrafterFormatError
+from agentspark.models.target import Target
+
+AUTO = "auto"
+_SHIPPED = Path(__file__).parent.parent / "drafters"
+
+
+def load_dspark(drafter: str | Path | None, target: Target) -> DSparkDrafter | None:
+    """The drafter for a target whose weights are still plain.
+
+    ``auto`` is the shipped drafter made for exactly these weights, or none; a folder is a
+    checkpoint, checked against the target (``DrafterMismatchError``, ``DrafterFormatError``).
+    """
+    if drafter is None:
+        return None
+    embed, lm_head = _matrices(target)
+    fingerprint = target_fingerprint(embed, lm_head)
+    folder = _shipped(fingerprint) if drafter == AUTO else Path(drafter)
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise DrafterFormatError(
+            f"There is no drafter folder {folder}: give a folder with config.json and "
+            "model.safetensors, 'auto' or none."
+        )
+    model = load_drafter(folder, dtype=target.spec.dtype, device=target.spec.device)
+    check_drafter(model.config, target.spec, fingerprint)
+    model.attach_target(embed, lm_head)
+    temperatures = Temperatures.load(folder, model.config.block_size)
+    return DSparkDrafter(model, temperatures, folder.name)
+
+
+def _matrices(target: Target) -> tuple[torch.Tensor, torch.Tensor]:
+    embed = target.model.get_input_embeddings().weight
+    lm_head = target.model.get_output_embeddings().weight
+    assert isinstance(embed, torch.Tensor)
+    assert isinstance(lm_head, torch.Tensor)
+    return embed, lm_head
+
+
+def _shipped(fingerprint: str) -> Path | None:
+    for config in sorted(_SHIPPED.glob("*/config.json")):
+        if read_config(config.parent).target_fingerprint == fingerprint:
+            return config.parent
+    return None
