@@ -1,0 +1,1 @@
+"""Requests, sampling, verification, the loop, and the public engine."""

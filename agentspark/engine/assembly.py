@@ -1,0 +1,141 @@
+"""Putting an engine together: target, drafter, pool, costs, loop state."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from agentspark.config import EngineConfig
+from agentspark.drafting.dspark import DSparkDrafter
+from agentspark.drafting.loading import load_dspark
+from agentspark.dspark.costs import CostKey
+from agentspark.engine.memory import KVMemory
+from agentspark.engine.probe import rows_are_exact
+from agentspark.engine.profiling import engine_costs
+from agentspark.engine.proposing import Proposing
+from agentspark.engine.runner import TargetRunner
+from agentspark.engine.turn import Finish, Turn
+from agentspark.errors import ConfigError
+from agentspark.kv import attention
+from agentspark.kv.blocks import BlockPool
+from agentspark.kv.prefix import PrefixTree
+from agentspark.kv.store import KVStore, LayerShape
+from agentspark.models.cache import cache_folder
+from agentspark.models.prepack import can_prepack, prepack
+from agentspark.models.target import Target, load_target
+
+_log = logging.getLogger(__name__)
+
+# What the pool may take: of the free memory on a GPU, of all memory on a CPU.
+_GPU_SHARE = 0.8
+_CPU_SHARE = 0.2
+_CPU_TOKENS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an engine is made of. ``exact`` is whether exact mode is on and holds here."""
+
+    target: Target
+    drafter: DSparkDrafter | None
+    store: KVStore
+    turn: Turn
+    max_context: int
+    exact: bool
+
+
+def assemble(
+    model: str | Path, drafter: str | Path | None, config: EngineConfig, finish: Finish
+) -> Parts:
+    """Load and connect everything; see ``Engine.load`` for errors."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    attention.register()
+    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+    target = load_target(
+        model,
+        dtype=dtype,
+        device=device,
+        attn_implementation=attention.NAME,
+        cache_dir=config.cache_dir,
+    )
+    speculator = load_dspark(drafter, target)
+    if can_prepack(target.model):
+        prepack(target.model)
+    store = _make_store(target, speculator, config)
+    runner = TargetRunner(
+        target.model,
+        store,
+        exact=config.exact,
+        feature_layers=() if speculator is None else speculator.config.target_layer_ids,
+    )
+    pool = BlockPool(store.num_blocks, store.block_tokens)
+    exact = config.exact and rows_are_exact(runner, pool, target.spec.vocab_size)
+    if config.exact and not exact:
+        _log.warning(
+            "Exact mode cannot be kept on this device: a token's logits depend on how it is "
+            "computed, so greedy outputs of two arms may part where the best tokens are close."
+        )
+    memory = KVMemory(pool, PrefixTree(pool))
+    key = CostKey(
+        model=target.name,
+        device=str(target.spec.device),
+        dtype=config.dtype,
+        threads=torch.get_num_threads(),
+        drafter=None if speculator is None else speculator.name,
+        exact=config.exact,
+    )
+    cost = engine_costs(key, cache_folder(config.cache_dir) / "costs", runner, speculator, pool)
+    turn = Turn(
+        memory=memory,
+        runner=runner,
+        drafter=speculator,
+        proposing=Proposing(speculator, cost, memory),
+        finish=finish,
+        end_ids=target.spec.eos_token_ids,
+        max_requests=config.max_requests,
+        prefill_chunk=config.prefill_chunk,
+    )
+    limit = min(config.max_context or target.spec.max_context, target.spec.max_context)
+    return Parts(target, speculator, store, turn, limit, exact)
+
+
+def _make_store(target: Target, drafter: DSparkDrafter | None, config: EngineConfig) -> KVStore:
+    spec = target.spec
+    shapes = [LayerShape(spec.num_kv_heads, spec.head_dim)] * spec.num_layers
+    draft_shapes = []
+    if drafter is not None:
+        own = drafter.config
+        draft_shapes = [LayerShape(own.num_key_value_heads, own.head_dim)] * own.num_hidden_layers
+    per_token = sum(2 * s.kv_heads * s.head_dim for s in [*shapes, *draft_shapes])
+    tokens = config.kv_tokens or _default_tokens(per_token * spec.dtype.itemsize, spec.device)
+    blocks = tokens // config.block_tokens
+    if blocks < 2:
+        raise ConfigError(
+            f"The KV pool would hold {tokens} tokens, less than two blocks of "
+            f"{config.block_tokens}: raise kv_tokens or free memory."
+        )
+    store = KVStore(
+        blocks,
+        config.block_tokens,
+        shapes,
+        draft_shapes,
+        dtype=spec.dtype,
+        device=spec.device,
+    )
+    if drafter is not None:
+        drafter.bind(store)
+    return store
+
+
+def _default_tokens(bytes_per_token: int, device: torch.device) -> int:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free * _GPU_SHARE) // bytes_per_token
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(int(memory * _CPU_SHARE) // bytes_per_token, _CPU_TOKENS)

@@ -1,0 +1,94 @@
+"""From a request to a sequence: validation, labels, and where it may look for prefixes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from agentspark.drafting.choose import DraftRecord
+from agentspark.drafting.suffix import SuffixSource
+from agentspark.engine.draw import make_generator
+from agentspark.engine.handle import Handle
+from agentspark.engine.lineage import Lineage
+from agentspark.engine.noise import PositionNoise
+from agentspark.engine.output import OutputText
+from agentspark.engine.penalties import TokenHistory
+from agentspark.engine.request import Request
+from agentspark.engine.result import Counts
+from agentspark.engine.sequence import Sequence
+from agentspark.errors import InvalidRequestError
+from agentspark.trace.context import TraceContext
+
+if TYPE_CHECKING:
+    from agentspark.engine.assembly import Parts
+
+
+class Intake:
+    """Makes sequences of requests; what they share across requests is kept here."""
+
+    def __init__(self, parts: Parts, context: TraceContext) -> None:
+        self._parts = parts
+        self._context = context
+        self._copies = SuffixSource()
+        self._lineage = Lineage()
+
+    def sequence(self, request: Request, cancel: Callable[[Handle], None]) -> Sequence:
+        """A sequence ready to queue. Raises ``InvalidRequestError`` for what cannot be served."""
+        spec, tokenizer = self._parts.target.spec, self._parts.target.tokenizer
+        request.validate(vocab_size=spec.vocab_size, max_context=self._parts.max_context)
+        request = dataclasses.replace(
+            request,
+            labels=self._context.label(request.labels),
+            options=self._context.limit(request.options),
+        )
+        if request.options.speculation == "dspark" and self._parts.drafter is None:
+            raise InvalidRequestError(
+                "speculation='dspark' needs a drafter and this engine has none: load it with one, "
+                "or use 'auto', 'suffix' or 'off'.",
+                param="speculation",
+            )
+        params, prompt = request.sampling, list(request.prompt_token_ids)
+        limit = min(params.max_tokens, self._parts.max_context - len(prompt))
+        uses_drafter = self._uses_drafter(request)
+        return Sequence(
+            request=request,
+            handle=Handle(request.id, cancel),
+            output=OutputText(tokenizer.stream(), params, spec.eos_token_ids, limit),
+            generator=None if params.greedy or params.seed is not None else make_generator(None),
+            noise=None
+            if params.greedy or params.seed is None
+            else PositionNoise(params.seed, spec.vocab_size, spec.device),
+            namespace=self._namespace(request, uses_drafter),
+            uses_drafter=uses_drafter,
+            copies=self._copies.open(prompt, self._scope(request))
+            if request.options.speculation in ("auto", "suffix")
+            else None,
+            counts=Counts(len(prompt), cache_break_position=self._lineage.part(request, prompt)),
+            tokens=prompt,
+            history=TokenHistory(prompt, spec.device) if params.penalized else None,
+            record=DraftRecord(self._parts.drafter.block_size)
+            if uses_drafter and self._parts.drafter is not None
+            else None,
+            logprobs=None if params.logprobs is None else [],
+        )
+
+    def _uses_drafter(self, request: Request) -> bool:
+        return self._parts.drafter is not None and request.options.speculation in ("auto", "dspark")
+
+    def _namespace(self, request: Request, uses_drafter: bool) -> str | None:
+        """Prefixes are shared within a salt, and only with requests that fill the same KV.
+
+        Requests without the drafter leave no drafter context behind, so that a request with it
+        must not build on their blocks.
+        """
+        if not request.options.share_prefix:
+            return None
+        return f"{'drafted' if uses_drafter else 'plain'}:{request.options.cache_salt or ''}"
+
+    def _scope(self, request: Request) -> tuple[str | None, ...] | None:
+        """Whose earlier tokens a request may copy: those of its own run, arm and salt."""
+        labels = request.labels
+        if labels.run is None or not request.options.share_prefix:
+            return None
+        return (request.options.cache_salt, labels.run, labels.arm)

@@ -1,0 +1,40 @@
+"""Which step of a run broke its prefix: where a prompt parts from the one before it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from agentspark.engine.request import Request
+
+_RUNS = 256
+
+
+class Lineage:
+    """Remembers the last prompt of each run (by run, arm and parent step)."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[str | None, ...], list[int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def part(self, request: Request, prompt: Sequence[int]) -> int | None:
+        """The position where ``prompt`` parts from the prompt of the run's previous step.
+
+        ``None`` where it extends it, and where there is no run or no previous step. Anything else
+        is a cache breaker: what follows that position has to be computed again.
+        """
+        labels = request.labels
+        if labels.run is None:
+            return None
+        key = (labels.run, labels.arm, labels.parent, request.options.cache_salt)
+        with self._lock:
+            before = self._last.pop(key, None)
+            self._last[key] = list(prompt)
+            while len(self._last) > _RUNS:
+                self._last.popitem(last=False)
+        if before is None or list(prompt[: len(before)]) == before:
+            return None
+        pairs = zip(before, prompt, strict=False)
+        shorter = min(len(before), len(prompt))
+        return next((i for i, (a, b) in enumerate(pairs) if a != b), shorter)

@@ -1,0 +1,90 @@
+"""The thread that owns the model: takes in requests, runs turns, and dies loudly if it must."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+from agentspark.engine.sequence import Sequence
+from agentspark.engine.turn import Turn
+from agentspark.errors import EngineClosedError, EngineDiedError
+
+_log = logging.getLogger(__name__)
+
+
+class EngineLoop:
+    """Runs ``turn`` while there is work. ``submit`` and ``cancel`` may come from any thread."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._wake = threading.Condition()
+        self._inbox: deque[Sequence] = deque()
+        self._cancelled: set[str] = set()
+        self._closing = False
+        self._death: EngineDiedError | None = None
+        self._thread = threading.Thread(target=self._main, name="agentspark-loop", daemon=True)
+        self._thread.start()
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue a sequence; raises if the engine is closed or has died."""
+        with self._wake:
+            if self._death is not None:
+                raise self._death
+            if self._closing:
+                raise EngineClosedError("The engine is closed: load a new one to go on.")
+            self._inbox.append(sequence)
+            self._wake.notify()
+
+    def cancel(self, request_id: str) -> None:
+        """Stop a request at the next turn."""
+        with self._wake:
+            self._cancelled.add(request_id)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Cancel what still runs and end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _main(self) -> None:
+        try:
+            while self._collect():
+                self._turn.run()
+        except BaseException as error:
+            _log.exception("The engine's loop ended with an error.")
+            death = EngineDiedError(
+                f"The engine's loop ended with {type(error).__name__}: {error}. Load a new engine; "
+                "if it happens again, report it with the log."
+            )
+            death.__cause__ = error
+            with self._wake:
+                self._death = death
+            self._end_all(death)
+
+    def _collect(self) -> bool:
+        """Wait for work and take it in; ``False`` once the engine closes."""
+        turn = self._turn
+        with self._wake:
+            while not (self._inbox or self._cancelled or self._closing) and turn.idle:
+                self._wake.wait()
+            turn.waiting.extend(self._inbox)
+            self._inbox.clear()
+            cancelled, self._cancelled = self._cancelled, set()
+            closing = self._closing
+        if cancelled:
+            for sequence in (*turn.running, *turn.waiting):
+                sequence.cancelled |= sequence.request.id in cancelled
+        if closing:
+            self._end_all(EngineClosedError("The engine was closed before the request ended."))
+        return not closing
+
+    def _end_all(self, error: BaseException) -> None:
+        with self._wake:
+            left = [*self._turn.running, *self._turn.waiting, *self._inbox]
+            self._inbox.clear()
+        for sequence in left:
+            sequence.handle.put(error)

@@ -1,0 +1,73 @@
+"""The cost table of an engine: loaded if it was measured for exactly this set-up, else measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from agentspark.drafting.dspark import DraftRequest, DSparkDrafter
+from agentspark.dspark.costs import CostKey, CostTable, profile
+from agentspark.engine.params import SamplingParams
+from agentspark.engine.runner import FlatRows, TargetRunner
+from agentspark.kv.blocks import BlockPool
+
+_ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 64, 128, 256)
+_DRAFTED = (1, 2, 4, 8)
+# Rounds are measured behind a context of this many tokens, an early step of an agent.
+_CONTEXT = 256
+
+
+def engine_costs(
+    key: CostKey,
+    folder: Path,
+    runner: TargetRunner,
+    drafter: DSparkDrafter | None,
+    pool: BlockPool,
+) -> CostTable:
+    """The table for ``key`` from ``folder``, measured and saved there if it is missing."""
+    digest = hashlib.sha256(json.dumps(asdict(key), sort_keys=True).encode()).hexdigest()[:16]
+    path = folder / f"{digest}.json"
+    found = CostTable.load(path, key)
+    if found is not None:
+        return found
+    table = _measure(runner, drafter, pool)
+    table.save(path, key)
+    return table
+
+
+def _measure(runner: TargetRunner, drafter: DSparkDrafter | None, pool: BlockPool) -> CostTable:
+    available = pool.num_blocks * pool.block_tokens
+    rows = [n for n in _ROWS if n + 1 < available // 2]
+    context = min(_CONTEXT, available - rows[-1] - 1)
+    block = 0 if drafter is None else drafter.block_size
+    blocks = pool.allocate(-(-(context + max(rows[-1], block)) // pool.block_tokens))
+    try:
+        return profile(
+            lambda n: _forward(runner, n, context, blocks),
+            rows,
+            draft=None if drafter is None else lambda n: _draft(drafter, n, context, blocks),
+            drafted=() if drafter is None else _DRAFTED,
+        )
+    finally:
+        pool.release(blocks)
+
+
+def _forward(runner: TargetRunner, count: int, context: int, blocks: list[int]) -> None:
+    rows = FlatRows()
+    rows.add([0] * count, context, blocks)
+    rows.logit_rows = list(range(count))
+    _settle(runner.forward(rows).logits)
+
+
+def _draft(drafter: DSparkDrafter, count: int, context: int, blocks: list[int]) -> None:
+    request = DraftRequest(0, context, blocks, SamplingParams(), None)
+    drafter.propose([request] * count)
+
+
+def _settle(logits: torch.Tensor) -> None:
+    """Wait for the device: reading a number back does."""
+    logits[0, 0].item()

@@ -1,0 +1,155 @@
+"""The draft and plan phases: which source drafts for whom, and how much is verified."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence as Seq
+
+from agentspark.drafting.choose import merge, prefer_copy
+from agentspark.drafting.dspark import DraftRequest, DSparkDrafter
+from agentspark.drafting.proposal import Proposal
+from agentspark.dspark.costs import CostTable
+from agentspark.dspark.scheduler import AsynchronousPlanner, Planner, SynchronousPlanner
+from agentspark.engine.memory import KVMemory
+from agentspark.engine.sequence import Sequence
+
+# Copies are cheap to propose and may be long; a forward of this many rows is still one of few.
+MAX_COPY = 15
+
+
+class Proposing:
+    """Drafts for decoding sequences and cuts the drafts to what is worth verifying."""
+
+    def __init__(self, drafter: DSparkDrafter | None, cost: CostTable, memory: KVMemory) -> None:
+        self._drafter = drafter
+        self._cost = cost
+        self._memory = memory
+        self._planner: Planner = AsynchronousPlanner() if cost.staircase else SynchronousPlanner()
+        self.drafted = 0
+
+    @property
+    def block_size(self) -> int:
+        """Drafts of one drafter block; 0 without a drafter."""
+        return 0 if self._drafter is None else self._drafter.block_size
+
+    def draft(self, sequences: Seq[Sequence]) -> None:
+        """Set every sequence's proposal; the drafter runs once for all that it drafts for."""
+        for sequence in sequences:
+            sequence.draft = sequence.copy = sequence.proposal = Proposal()
+            if sequence.copies is not None:
+                limit = min(MAX_COPY, sequence.output.remaining - 1)
+                if limit > 0:
+                    sequence.copy = sequence.copies.propose(limit)
+        drafting = self._to_draft(sequences)
+        self.drafted = len(drafting)
+        if drafting and self._drafter is not None:
+            started = time.perf_counter()
+            proposals = self._drafter.propose([_draft_request(s) for s in drafting])
+            self._cost.observe_draft(len(drafting), time.perf_counter() - started)
+            for sequence, proposal in zip(drafting, proposals, strict=True):
+                sequence.draft = proposal
+        for sequence in sequences:
+            sequence.proposal = _chosen(sequence)
+            sequence.counts.draft_tokens += len(sequence.proposal)
+
+    def _to_draft(self, sequences: Seq[Sequence]) -> list[Sequence]:
+        """Sequences whose copy is not good enough to leave the drafter out."""
+        chosen: list[Sequence] = []
+        for sequence in sequences:
+            if sequence.record is None or sequence.output.remaining < 2:
+                continue
+            if self._memory.room(sequence, self.block_size) < self.block_size:
+                continue
+            if not prefer_copy(
+                sequence.copy,
+                sequence.record.expected(),
+                self._cost,
+                base_tokens=len(sequences),
+                base_yield=float(len(sequences)),
+                others_drafted=len(chosen),
+            ):
+                chosen.append(sequence)
+        return chosen
+
+    def plan(self, sequences: Seq[Sequence], other_rows: int) -> None:
+        """Cut every proposal to the drafts that this round verifies.
+
+        ``other_rows`` are rows of the forward that are no decoding rows (prefill chunks).
+        """
+        scheduled: list[Sequence] = []
+        base, expected = other_rows + len(sequences), float(len(sequences))
+        for sequence in sequences:
+            verify = sequence.request.options.verify
+            room = self._memory.room(sequence, len(sequence.proposal))
+            limit = min(room, sequence.output.remaining - 1)
+            if isinstance(verify, int):
+                limit = min(limit, verify)
+            sequence.proposal = sequence.proposal.truncate(max(limit, 0))
+            if verify == "auto":
+                scheduled.append(sequence)
+            else:
+                base += len(sequence.proposal)
+                expected += sequence.proposal.expected_accepted
+        if not scheduled:
+            return
+        lengths = self._planner.plan(
+            [sequence.proposal.survival for sequence in scheduled],
+            base,
+            self._cost.with_drafts(self.drafted),
+            free=all(s.fixed or s.proposal.deterministic for s in scheduled),
+            base_yield=expected,
+        )
+        for sequence, length in zip(scheduled, lengths, strict=True):
+            sequence.proposal = sequence.proposal.truncate(length)
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """Correct the cost table by a round of ``rows`` decoding rows that took ``seconds``."""
+        self._cost.observe(rows, self.drafted, seconds)
+
+    def learn(self, sequence: Sequence, committed: Seq[int]) -> None:
+        """Tell the sources what really followed: ``committed`` tokens after the anchor."""
+        if sequence.copies is not None:
+            sequence.copies.learn(sequence.copy, *_outcome(sequence, sequence.copy, committed))
+            sequence.copies.extend(committed)
+        if sequence.record is not None:
+            sequence.record.update(*_outcome(sequence, sequence.draft, committed))
+
+
+def _draft_request(sequence: Sequence) -> DraftRequest:
+    return DraftRequest(
+        sequence.anchor,
+        sequence.computed,
+        sequence.blocks,
+        sequence.sampling,
+        sequence.generator,
+        sequence.noise,
+        sequence.output.generated,
+    )
+
+
+def _chosen(sequence: Sequence) -> Proposal:
+    """Fixed output is the same whatever is proposed, so the better of both may be taken."""
+    if not sequence.draft.token_ids:
+        return sequence.copy
+    if sequence.fixed:
+        return merge(sequence.draft, sequence.copy)
+    return sequence.draft
+
+
+def _outcome(sequence: Sequence, proposal: Proposal, committed: Seq[int]) -> tuple[int, int]:
+    """How many of a proposal's drafts the round decided, and how many of those were right.
+
+    Fixed output is known whether a draft was verified or not. A sampled draft that was not
+    verified would be right by chance only, so there the verified ones count.
+    """
+    drafts = proposal.token_ids
+    if not sequence.fixed:
+        if proposal.source != sequence.proposal.source:
+            return 0, 0
+        drafts = drafts[: len(sequence.proposal)]
+    kept = 0
+    for draft, token in zip(drafts, committed, strict=False):
+        if draft != token:
+            return kept + 1, kept
+        kept += 1
+    return kept, kept

@@ -1,0 +1,47 @@
+"""A request as the engine takes it: token ids and what to do with them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.errors import ContextLengthError, InvalidRequestError
+
+
+def _new_id() -> str:
+    return f"req-{uuid.uuid4().hex[:16]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One model call."""
+
+    prompt_token_ids: Sequence[int]
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    options: RequestOptions = field(default_factory=RequestOptions)
+    labels: Labels = field(default_factory=Labels)
+    id: str = field(default_factory=_new_id)
+
+    def validate(self, *, vocab_size: int, max_context: int) -> None:
+        """Raise ``InvalidRequestError`` for what cannot be served, naming the field."""
+        self.sampling.validate()
+        self.options.validate()
+        ids = self.prompt_token_ids
+        if not ids:
+            raise InvalidRequestError(
+                "The prompt has no tokens: give at least one.", param="prompt_token_ids"
+            )
+        if min(ids) < 0 or max(ids) >= vocab_size:
+            raise InvalidRequestError(
+                f"The prompt has token ids outside 0..{vocab_size - 1}: it was made with another "
+                "model's tokenizer.",
+                param="prompt_token_ids",
+            )
+        if len(ids) >= max_context:
+            raise ContextLengthError(
+                f"The prompt has {len(ids)} tokens and the context holds {max_context}: shorten it "
+                "so that at least one token can follow.",
+                param="prompt_token_ids",
+            )

@@ -1,0 +1,90 @@
+"""What a request gives back: deltas while it runs, one completion when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agentspark.engine.params import Labels, RequestOptions
+
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+
+
+@dataclass(slots=True)
+class Counts:
+    """Token and round counts of one request.
+
+    ``rounds`` are target passes after the prefill, so the mean accepted length (bonus token
+    included) is ``(completion_tokens - 1) / rounds``. ``draft_tokens`` were proposed,
+    ``verified_tokens`` of them went through the target, ``accepted_tokens`` of those were kept.
+    ``accepted_histogram[k]`` counts the rounds that accepted ``k`` drafts.
+    ``cache_break_position`` is the first position at which the prompt parts from everything cached.
+    """
+
+    prompt_tokens: int
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    rounds: int = 0
+    draft_tokens: int = 0
+    verified_tokens: int = 0
+    accepted_tokens: int = 0
+    accepted_histogram: list[int] = field(default_factory=list)
+    cache_break_position: int | None = None
+
+    @property
+    def accepted_length(self) -> float | None:
+        """Mean tokens per round, bonus included; ``None`` before the first round."""
+        return (self.completion_tokens - 1) / self.rounds if self.rounds else None
+
+
+@dataclass(slots=True)
+class Timings:
+    """Where the time of one request went, in seconds; ``started_at`` is unix time.
+
+    ``queue_s`` from submission to admission, ``prefill_s`` from there to the first token,
+    ``ttft_s`` is their sum, ``decode_s`` from the first to the last token, ``total_s`` all of it.
+    """
+
+    started_at: float
+    queue_s: float | None = None
+    prefill_s: float | None = None
+    ttft_s: float | None = None
+    decode_s: float | None = None
+    total_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Log-probability of a chosen token and of its best alternatives (natural log)."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(slots=True)
+class Completion:
+    """A finished request."""
+
+    request_id: str
+    model: str
+    drafter: str | None
+    prompt_token_ids: list[int]
+    token_ids: list[int]
+    text: str
+    finish_reason: FinishReason
+    counts: Counts
+    timings: Timings
+    logprobs: list[TokenLogprob] | None = None
+    labels: Labels = field(default_factory=Labels)
+    options: RequestOptions = field(default_factory=RequestOptions)
+
+
+@dataclass(slots=True)
+class Delta:
+    """What is new since the last delta; ``completion`` comes with the last one only."""
+
+    token_ids: list[int]
+    text: str
+    logprobs: list[TokenLogprob] | None = None
+    completion: Completion | None = None

@@ -1,0 +1,131 @@
+"""The target's forward over a flattened batch: tokens in, logits of some rows and features out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from agentspark.kv.batch import AttentionBatch, Segment
+from agentspark.kv.store import KVStore
+
+# Matrix kernels take another path for very few rows; from four rows on a row's bits are its own.
+_EXACT_ROWS = 4
+
+# Kernels are made and kept per row count, so larger counts are rounded up: (up to, multiple of).
+_BUCKETS = ((16, 1), (64, 8))
+_LARGE_BUCKET = 32
+
+
+@dataclass(slots=True)
+class FlatRows:
+    """Rows of one forward: their tokens, positions, segments, and which of them want logits."""
+
+    token_ids: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    logit_rows: list[int] = field(default_factory=list)
+
+    def add(self, tokens: Sequence[int], context: int, blocks: Sequence[int]) -> int:
+        """Append one sequence's rows at positions from ``context``; returns the first row."""
+        start = len(self.token_ids)
+        self.token_ids.extend(tokens)
+        self.positions.extend(range(context, context + len(tokens)))
+        self.segments.append(Segment(start, len(tokens), context, blocks))
+        return start
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutputs:
+    """``logits`` ``[logit rows, V]`` in the model's dtype; ``features`` ``[rows, m * d]``."""
+
+    logits: torch.Tensor
+    features: torch.Tensor | None
+
+
+class TargetRunner:
+    """Runs the target over the pool. Feature layers are read by hooks and cost nothing else."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        store: KVStore,
+        *,
+        exact: bool,
+        feature_layers: Sequence[int] = (),
+    ) -> None:
+        self._model = model
+        self._store = store
+        self._exact = exact
+        self._dtype = model.dtype
+        self._device = model.device
+        self._features: dict[int, torch.Tensor] = {}
+        self._layer_ids = tuple(feature_layers)
+        self._hooks = [self._hook(layer) for layer in self._layer_ids]
+
+    def _hook(self, layer: int) -> RemovableHandle:
+        base = self._model.get_decoder()
+        module = base.get_input_embeddings() if layer == -1 else base.layers[layer]
+
+        def keep(_module: nn.Module, _args: object, output: object) -> None:
+            hidden = output[0] if isinstance(output, tuple) else output
+            assert isinstance(hidden, torch.Tensor)
+            self._features[layer] = hidden[0]
+
+        hook: RemovableHandle = module.register_forward_hook(keep)
+        return hook
+
+    def close(self) -> None:
+        """Take the hooks off the model."""
+        for hook in self._hooks:
+            hook.remove()
+
+    @torch.inference_mode()
+    def forward(self, rows: FlatRows) -> RowOutputs:
+        """One target pass. Keys and values of all rows are in the pool when it returns."""
+        count = len(rows.token_ids)
+        padding = self.bucket(count) - count
+        batch = AttentionBatch(
+            segments=rows.segments,
+            rows=count + padding,
+            block_tokens=self._store.block_tokens,
+            scratch_slot=self._store.scratch_slot,
+            exact=self._exact,
+            dtype=self._dtype,
+            device=self._device,
+        )
+        wanted = self._wanted_rows(rows.logit_rows)
+        logits = self._model(
+            input_ids=self._row(rows.token_ids, padding),
+            position_ids=self._row(rows.positions, padding),
+            use_cache=False,
+            logits_to_keep=wanted,
+            kv_store=self._store,
+            kv_batch=batch,
+        ).logits[0]
+        features = None
+        if self._layer_ids:
+            kept = [self._features[layer][:count] for layer in self._layer_ids]
+            features = torch.cat(kept, dim=-1)
+        return RowOutputs(logits[: len(rows.logit_rows)], features)
+
+    def bucket(self, count: int) -> int:
+        """The number of rows that a forward of ``count`` rows really has."""
+        step = next((step for most, step in _BUCKETS if count <= most), _LARGE_BUCKET)
+        if self._exact:
+            count = max(count, _EXACT_ROWS)
+            if self._dtype == torch.float32:
+                step = max(step, _EXACT_ROWS)
+        return -(-count // step) * step
+
+    def _wanted_rows(self, logit_rows: Sequence[int]) -> torch.Tensor:
+        wanted = list(logit_rows) or [0]
+        wanted += [wanted[-1]] * (self.bucket(len(wanted)) - len(wanted))
+        return torch.tensor(wanted, device=self._device)
+
+    def _row(self, values: Sequence[int], padding: int) -> torch.Tensor:
+        return torch.tensor([[*values, *([0] * padding)]], device=self._device)

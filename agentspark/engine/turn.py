@@ -1,0 +1,300 @@
+"""One turn of the loop: admit, draft, plan, forward, commit."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from agentspark.drafting.dspark import DSparkDrafter
+from agentspark.engine.choosing import choose_tokens, note_logprobs
+from agentspark.engine.handle import cancelled
+from agentspark.engine.memory import KVMemory
+from agentspark.engine.proposing import Proposing
+from agentspark.engine.result import Completion, Delta, FinishReason
+from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
+from agentspark.engine.sequence import Sequence
+from agentspark.errors import KVCapacityError, KVExhaustedError, RequestError
+from agentspark.kv.batch import token_slots
+
+Finish = Callable[[Sequence, FinishReason, BaseException | None], Completion]
+
+
+@dataclass(slots=True)
+class TurnTimes:
+    """Seconds spent in each phase since the engine started."""
+
+    turns: int = 0
+    admit_s: float = 0.0
+    draft_s: float = 0.0
+    plan_s: float = 0.0
+    forward_s: float = 0.0
+    commit_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Turn:
+    """The state the turns work on and the parts that do the work.
+
+    Wherever a sequence is, it is in exactly one of ``waiting`` (holds no blocks) and ``running``.
+    """
+
+    memory: KVMemory
+    runner: TargetRunner
+    drafter: DSparkDrafter | None
+    proposing: Proposing
+    finish: Finish
+    end_ids: frozenset[int]
+    max_requests: int
+    prefill_chunk: int
+    waiting: deque[Sequence] = field(default_factory=deque)
+    running: list[Sequence] = field(default_factory=list)
+    times: TurnTimes = field(default_factory=TurnTimes)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.waiting and not self.running
+
+    def run(self) -> None:
+        """One turn. A failing request ends alone; anything else is the loop's to report."""
+        marks = [time.perf_counter()]
+        self._admit()
+        marks.append(time.perf_counter())
+        decoding = [sequence for sequence in self.running if sequence.decoding]
+        decoding = [sequence for sequence in decoding if self._secure(sequence, 1)]
+        # Securing a block may have preempted one that was secured before.
+        decoding = [sequence for sequence in decoding if sequence in self.running]
+        self.proposing.draft(decoding)
+        marks.append(time.perf_counter())
+        chunks = self._prefill_chunks()
+        self.proposing.plan(decoding, sum(chunks.values()))
+        rows = self._rows(decoding, chunks)
+        marks.append(time.perf_counter())
+        if rows.token_ids:
+            outputs = self.runner.forward(rows)
+            marks.append(time.perf_counter())
+            self._commit(decoding, chunks, outputs)
+        else:
+            marks.append(marks[-1])
+        marks.append(time.perf_counter())
+        if decoding and not chunks:
+            self.proposing.observe(len(rows.token_ids), marks[-1] - marks[0])
+        self._note(marks)
+
+    # -- admit ---------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        self._drop_cancelled()
+        held: list[Sequence] = []
+        while self.waiting and len(self.running) < self.max_requests:
+            sequence = self.waiting.popleft()
+            if self._computing_soon(sequence):
+                held.append(sequence)
+                continue
+            try:
+                self.memory.admit(sequence)
+            except KVExhaustedError:
+                if self.running or held:
+                    self.waiting.appendleft(sequence)
+                    break
+                self._fail(sequence, self._too_large(sequence))
+                continue
+            if sequence.clock.admitted is None:
+                sequence.clock.admitted = time.perf_counter()
+                sequence.counts.cached_tokens = sequence.computed
+            self.running.append(sequence)
+        self.waiting.extendleft(reversed(held))
+
+    def _drop_cancelled(self) -> None:
+        for sequence in [s for s in (*self.running, *self.waiting) if s.cancelled]:
+            self._fail(sequence, cancelled(sequence.request.id), "cancelled")
+
+    def _computing_soon(self, sequence: Sequence) -> bool:
+        """Whether a running prefill is computing a longer prefix of it than is cached now.
+
+        Waiting for that costs a few turns; computing the prefix again costs all of it.
+        """
+        if sequence.namespace is None:
+            return False
+        size = self.memory.pool.block_tokens
+        best = 0
+        for other in self.running:
+            if not other.decoding and other.namespace == sequence.namespace:
+                best = max(best, _common(sequence.tokens[:-1], other.tokens))
+        return best // size * size > self.memory.cached_prefix(sequence) if best else False
+
+    # -- plan ----------------------------------------------------------------------------------
+
+    def _secure(self, sequence: Sequence, tokens: int) -> bool:
+        """Blocks for the next ``tokens`` positions, taken from the youngest others if need be."""
+        while sequence in self.running:
+            try:
+                self.memory.grow(sequence, sequence.computed + tokens)
+                return True
+            except KVExhaustedError:
+                victim = self.running[-1]
+                if victim is sequence and len(self.running) == 1:
+                    self._fail(sequence, self._too_large(sequence))
+                else:
+                    self._preempt(victim)
+        return False
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Back to the head of the queue; what it computed stays cached while there is room."""
+        self.memory.publish(sequence)
+        self.memory.release(sequence)
+        self.running.remove(sequence)
+        self.waiting.appendleft(sequence)
+
+    def _prefill_chunks(self) -> dict[Sequence, int]:
+        """Prompt tokens each prefilling sequence computes this turn, oldest first."""
+        chunks: dict[Sequence, int] = {}
+        budget = self.prefill_chunk
+        for sequence in self.running:
+            if not sequence.decoding and budget > 0:
+                chunks[sequence] = min(budget, len(sequence.tokens) - sequence.computed)
+                budget -= chunks[sequence]
+        return chunks
+
+    def _rows(self, decoding: list[Sequence], chunks: dict[Sequence, int]) -> FlatRows:
+        rows = FlatRows()
+        for sequence in decoding:
+            tokens = [sequence.anchor, *sequence.proposal.token_ids]
+            sequence.first_row = rows.add(tokens, sequence.computed, sequence.blocks)
+            rows.logit_rows.extend(range(sequence.first_row, sequence.first_row + len(tokens)))
+        for sequence, count in chunks.items():
+            done = sequence.computed
+            tokens = sequence.tokens[done : done + count]
+            sequence.first_row = rows.add(tokens, done, sequence.blocks)
+            if done + count == len(sequence.tokens):
+                rows.logit_rows.append(sequence.first_row + count - 1)
+        return rows
+
+    # -- commit --------------------------------------------------------------------------------
+
+    def _commit(
+        self, decoding: list[Sequence], chunks: dict[Sequence, int], outputs: RowOutputs
+    ) -> None:
+        started = [s for s, count in chunks.items() if s.computed + count == len(s.tokens)]
+        choosing = [*decoding, *started]
+        chosen = choose_tokens(choosing, outputs.logits, self.end_ids) if choosing else []
+        accepted = {
+            sequence: len(tokens) for sequence, tokens in zip(decoding, chosen, strict=False)
+        }
+        self._append_context({**accepted, **chunks}, outputs)
+        for sequence, count in chunks.items():
+            sequence.computed += count
+            self.memory.publish(sequence)
+        row = 0
+        for sequence, tokens in zip(choosing, chosen, strict=True):
+            verified = len(sequence.proposal)
+            raw = outputs.logits[row : row + 1 + verified]
+            row += 1 + verified
+            if sequence in accepted:
+                self._count_round(sequence, verified, len(tokens) - 1)
+                sequence.computed += len(tokens)
+            self._emit(sequence, tokens, raw)
+
+    def _append_context(self, kept: dict[Sequence, int], outputs: RowOutputs) -> None:
+        """Extend the drafter's context by the rows that are committed now."""
+        if self.drafter is None or outputs.features is None:
+            return
+        rows: list[int] = []
+        positions: list[int] = []
+        slots: list[int] = []
+        size = self.memory.pool.block_tokens
+        for sequence, count in kept.items():
+            if sequence.uses_drafter:
+                first, end = sequence.computed, sequence.computed + count
+                rows.extend(range(sequence.first_row, sequence.first_row + count))
+                positions.extend(range(first, end))
+                slots.extend(token_slots(sequence.blocks, first, end, size))
+        if rows:
+            device = outputs.features.device
+            self.drafter.append(
+                outputs.features[torch.tensor(rows, device=device)],
+                torch.tensor(positions, device=device),
+                torch.tensor(slots, device=device),
+            )
+
+    def _count_round(self, sequence: Sequence, verified: int, accepted: int) -> None:
+        counts = sequence.counts
+        counts.rounds += 1
+        counts.verified_tokens += verified
+        counts.accepted_tokens += accepted
+        histogram = counts.accepted_histogram
+        histogram.extend([0] * (accepted + 1 - len(histogram)))
+        histogram[accepted] += 1
+
+    def _emit(self, sequence: Sequence, tokens: list[int], raw: torch.Tensor) -> None:
+        emitted = sequence.output.push(tokens)
+        tokens = tokens[: emitted.kept]
+        sequence.tokens.extend(tokens)
+        sequence.computed = min(sequence.computed, len(sequence.tokens))
+        sequence.counts.completion_tokens = sequence.output.generated
+        now = time.perf_counter()
+        sequence.clock.last_token = now
+        if sequence.clock.first_token is None:
+            sequence.clock.first_token = now
+        if sequence.history is not None:
+            sequence.history.extend(tokens)
+        note_logprobs(sequence, raw, tokens)
+        self.proposing.learn(sequence, tokens)
+        if emitted.finish_reason is not None:
+            self.memory.publish(sequence)
+            self._end(sequence)
+            completion = self.finish(sequence, emitted.finish_reason, None)
+            sequence.handle.put(self._delta(sequence, tokens, emitted.text, completion))
+        else:
+            sequence.handle.put(self._delta(sequence, tokens, emitted.text, None))
+
+    def _delta(
+        self, sequence: Sequence, tokens: list[int], text: str, completion: Completion | None
+    ) -> Delta:
+        logprobs = sequence.logprobs[-len(tokens) :] if sequence.logprobs and tokens else None
+        return Delta(tokens, text, logprobs, completion)
+
+    # -- ends ----------------------------------------------------------------------------------
+
+    def _end(self, sequence: Sequence) -> None:
+        if sequence in self.running:
+            self.running.remove(sequence)
+            self.memory.release(sequence)
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+        if sequence.copies is not None:
+            sequence.copies.close()
+
+    def _fail(
+        self, sequence: Sequence, error: RequestError, reason: FinishReason = "error"
+    ) -> None:
+        self._end(sequence)
+        self.finish(sequence, reason, error)
+        sequence.handle.put(error)
+
+    def _too_large(self, sequence: Sequence) -> KVCapacityError:
+        return KVCapacityError(
+            f"Request {sequence.request.id} needs KV blocks for {len(sequence.tokens) + 1} tokens "
+            f"and the whole pool holds {self.memory.capacity}: give the engine a larger kv_tokens "
+            "or send a shorter prompt."
+        )
+
+    def _note(self, marks: list[float]) -> None:
+        times = self.times
+        times.turns += 1
+        times.admit_s += marks[1] - marks[0]
+        times.draft_s += marks[2] - marks[1]
+        times.plan_s += marks[3] - marks[2]
+        times.forward_s += marks[4] - marks[3]
+        times.commit_s += marks[5] - marks[4]
+
+
+def _common(a: list[int], b: list[int]) -> int:
+    length = min(len(a), len(b))
+    if a[:length] == b[:length]:
+        return length
+    return next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)

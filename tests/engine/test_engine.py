@@ -1,0 +1,334 @@
+"""What the engine promises beside its tokens: ends, errors, memory, cancellation, traces."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from agentspark.config import EngineConfig
+from agentspark.engine.engine import Engine
+from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.request import Request
+from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
+from agentspark.errors import (
+    ContextLengthError,
+    DrafterFormatError,
+    DrafterMismatchError,
+    EngineClosedError,
+    EngineDiedError,
+    InvalidRequestError,
+    KVCapacityError,
+    RequestCancelledError,
+)
+from agentspark.trace import Recorder, read_trace
+
+from .test_equivalence import GREEDY, PLAIN, prompt
+
+LONG = SamplingParams(max_tokens=1500, ignore_eos=True)
+
+
+def small_engine(folder: Path, cache: Path, **more: object) -> Engine:
+    config = EngineConfig(cache_dir=cache, **{"kv_tokens": 2048, **more})  # type: ignore[arg-type]
+    return Engine.load(folder, drafter=None, config=config)
+
+
+def wait_until_idle(engine: Engine) -> None:
+    deadline = time.monotonic() + 30
+    while engine.stats().running or engine.stats().waiting:
+        assert time.monotonic() < deadline, "the engine did not become idle"
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sampling", "error", "names"),
+    [
+        ([], GREEDY, InvalidRequestError, "prompt_token_ids"),
+        ([5, 512], GREEDY, InvalidRequestError, "prompt_token_ids"),
+        ([5] * 2048, GREEDY, ContextLengthError, "prompt_token_ids"),
+        ([5], SamplingParams(max_tokens=0), InvalidRequestError, "max_tokens"),
+        ([5], SamplingParams(temperature=math.nan), InvalidRequestError, "temperature"),
+        ([5], SamplingParams(temperature=math.inf), InvalidRequestError, "temperature"),
+        ([5], SamplingParams(top_p=0.0), InvalidRequestError, "top_p"),
+        ([5], SamplingParams(stop=("",)), InvalidRequestError, "stop"),
+        ([5], SamplingParams(min_tokens=9, max_tokens=8), InvalidRequestError, "min_tokens"),
+    ],
+)
+def test_bad_requests_are_refused_by_name(
+    tiny_engine: Engine,
+    tokens: list[int],
+    sampling: SamplingParams,
+    error: type[InvalidRequestError],
+    names: str,
+) -> None:
+    with pytest.raises(error) as caught:
+        tiny_engine.generate(tokens, sampling)
+    assert caught.value.param == names
+
+
+@pytest.mark.parametrize(
+    "messages", [[], [{"role": "narrator", "content": "hi"}], [{"role": "user", "content": 3}]]
+)
+def test_bad_messages_are_refused(tiny_engine: Engine, messages: list[dict[str, object]]) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        tiny_engine.chat(messages)
+    assert caught.value.param is not None
+    assert caught.value.param.startswith("messages")
+
+
+def test_asking_for_a_drafter_that_is_not_there_is_refused(
+    tiny_target_dir: Path, cost_cache: Path
+) -> None:
+    with small_engine(tiny_target_dir, cost_cache) as engine:
+        with pytest.raises(InvalidRequestError, match="needs a drafter"):
+            engine.generate([5, 6], GREEDY, options=RequestOptions(speculation="dspark"))
+        assert engine.exact
+
+
+def test_exact_mode_that_does_not_hold_is_found_out(
+    tiny_target_dir: Path,
+    cost_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole = TargetRunner.forward
+
+    def shaky(self: TargetRunner, rows: FlatRows) -> RowOutputs:
+        outputs = whole(self, rows)
+        return RowOutputs(outputs.logits + (len(rows.token_ids) == 1), outputs.features)
+
+    monkeypatch.setattr(TargetRunner, "forward", shaky)
+    with small_engine(tiny_target_dir, cost_cache) as engine:
+        assert not engine.exact
+    assert "Exact mode cannot be kept" in caplog.text
+
+
+def test_length_stop_and_eos_ends(tiny_engine: Engine) -> None:
+    tokens = prompt(40, 1)
+    whole = tiny_engine.generate(tokens, GREEDY, options=PLAIN)
+    assert whole.finish_reason == "length"
+    piece = whole.text[10:14]
+    stopped = tiny_engine.generate(
+        tokens, SamplingParams(max_tokens=48, stop=(piece,), ignore_eos=True)
+    )
+    assert stopped.finish_reason == "stop"
+    assert stopped.text == whole.text[: whole.text.index(piece)]
+    assert stopped.token_ids == whole.token_ids[: len(stopped.token_ids)]
+
+
+def test_min_tokens_bans_the_end_until_then(tiny_engine: Engine) -> None:
+    hot = {"temperature": 50.0, "seed": 1}
+    ended = tiny_engine.generate(
+        prompt(30, 2), SamplingParams(max_tokens=1900, **hot), options=PLAIN
+    )
+    assert ended.finish_reason == "stop"
+    length = len(ended.token_ids)
+    assert length < 1900
+    sampling = SamplingParams(max_tokens=length + 9, min_tokens=length + 9, **hot)
+    held = tiny_engine.generate(prompt(30, 2), sampling, options=PLAIN)
+    assert held.token_ids[: length - 1] == ended.token_ids[:-1]
+    assert held.token_ids[length - 1] != ended.token_ids[-1]
+    assert len(held.token_ids) == length + 9
+
+
+def test_logprobs_name_the_chosen_token_first(tiny_engine: Engine) -> None:
+    sampling = SamplingParams(max_tokens=12, logprobs=3, ignore_eos=True)
+    done = tiny_engine.generate(prompt(30, 3), sampling)
+    assert done.logprobs is not None
+    assert [entry.token_id for entry in done.logprobs] == done.token_ids
+    for entry in done.logprobs:
+        assert len(entry.top) == 3
+        assert entry.top[0][1] == pytest.approx(entry.logprob, abs=1e-3)
+    off = tiny_engine.generate(
+        prompt(30, 3), sampling, options=RequestOptions(speculation="off", share_prefix=False)
+    )
+    assert off.logprobs == done.logprobs
+
+
+def test_counts_add_up(tiny_engine: Engine) -> None:
+    done = tiny_engine.generate(prompt(80, 4), GREEDY, options=RequestOptions(verify="full"))
+    counts = done.counts
+    assert counts.completion_tokens == len(done.token_ids) == 48
+    assert sum(counts.accepted_histogram) == counts.rounds
+    assert sum(k * n for k, n in enumerate(counts.accepted_histogram)) == counts.accepted_tokens
+    assert counts.accepted_tokens <= counts.verified_tokens <= counts.draft_tokens
+    assert counts.rounds + counts.accepted_tokens in (47, 48)
+    times = done.timings
+    assert times.ttft_s == pytest.approx((times.queue_s or 0) + (times.prefill_s or 0))
+    assert (times.total_s or 0) >= (times.ttft_s or 0) + (times.decode_s or 0)
+
+
+def test_sixteen_branches_hold_their_prefix_once(tiny_target_dir: Path, cost_cache: Path) -> None:
+    shared = prompt(2000, 5)[:1984]
+    with small_engine(tiny_target_dir, cost_cache, kv_tokens=8192, prefill_chunk=512) as engine:
+        sampling = SamplingParams(max_tokens=8, ignore_eos=True)
+        engine.generate([*shared, 9], sampling)
+        one = engine.stats().used_blocks
+        handles = [
+            engine.submit(Request(prompt_token_ids=[*shared, 10 + i], sampling=sampling))
+            for i in range(16)
+        ]
+        done = [handle.result(60) for handle in handles]
+        assert all(c.counts.cached_tokens == 1984 for c in done)
+        assert engine.stats().used_blocks <= 1.2 * one
+
+
+def test_siblings_sent_at_once_compute_their_prefix_once(
+    tiny_target_dir: Path, cost_cache: Path
+) -> None:
+    shared = prompt(600, 6)[:512]
+    with small_engine(tiny_target_dir, cost_cache, prefill_chunk=64) as engine:
+        handles = [
+            engine.submit(Request(prompt_token_ids=[*shared, 10 + i], sampling=GREEDY))
+            for i in range(3)
+        ]
+        cached = [handle.result(60).counts.cached_tokens for handle in handles]
+    assert cached == [0, 512, 512]
+
+
+def test_a_full_pool_preempts_and_resumes_with_the_same_output(
+    tiny_target_dir: Path, cost_cache: Path
+) -> None:
+    sampling = SamplingParams(max_tokens=200, ignore_eos=True)
+    sampled = SamplingParams(max_tokens=200, ignore_eos=True, temperature=0.8, seed=3)
+    jobs = [(prompt(100, seed), sampled if seed % 2 else sampling) for seed in range(6)]
+    with small_engine(tiny_target_dir, cost_cache, kv_tokens=4096) as engine:
+        expected = [engine.generate(t, s, options=PLAIN).token_ids for t, s in jobs]
+    with small_engine(tiny_target_dir, cost_cache, kv_tokens=640) as engine:
+        handles = [
+            engine.submit(Request(prompt_token_ids=t, sampling=s, options=PLAIN)) for t, s in jobs
+        ]
+        assert [handle.result(120).token_ids for handle in handles] == expected
+        wait_until_idle(engine)
+        assert engine.stats().used_blocks == engine.stats().cached_blocks == 0
+
+
+def test_a_request_larger_than_the_pool_fails_alone(
+    tiny_target_dir: Path, cost_cache: Path
+) -> None:
+    with small_engine(tiny_target_dir, cost_cache, kv_tokens=256) as engine:
+        good = engine.submit(Request(prompt_token_ids=prompt(50, 1), sampling=GREEDY))
+        with pytest.raises(KVCapacityError, match="kv_tokens"):
+            engine.generate(prompt(400, 2), GREEDY)
+        with pytest.raises(KVCapacityError, match="kv_tokens"):
+            engine.generate(prompt(50, 3), LONG)
+        assert len(good.result(60).token_ids) == 48
+        assert len(engine.generate(prompt(50, 4), GREEDY).token_ids) == 48
+
+
+def test_cancelling_frees_the_blocks_and_raises(tiny_engine: Engine) -> None:
+    before = tiny_engine.stats()
+    options = RequestOptions(share_prefix=False)
+    handle = tiny_engine.submit(
+        Request(prompt_token_ids=prompt(300, 7), sampling=LONG, options=options)
+    )
+    iterator = iter(handle)
+    next(iterator)
+    handle.cancel()
+    with pytest.raises(RequestCancelledError):
+        handle.result(30)
+    wait_until_idle(tiny_engine)
+    assert tiny_engine.stats().used_blocks == before.used_blocks
+
+
+def test_leaving_a_stream_cancels(tiny_engine: Engine) -> None:
+    for delta in tiny_engine.stream(prompt(30, 8), LONG):
+        assert delta.token_ids
+        break
+    wait_until_idle(tiny_engine)
+
+
+async def test_leaving_an_async_stream_cancels(tiny_engine: Engine) -> None:
+    stream = tiny_engine.astream(prompt(30, 8), LONG)
+    async for _ in stream:
+        break
+    await stream.aclose()  # type: ignore[attr-defined]
+    wait_until_idle(tiny_engine)
+
+
+def test_many_threads_at_once(tiny_engine: Engine) -> None:
+    expected = tiny_engine.generate(prompt(60, 9), GREEDY, options=PLAIN).token_ids
+    results: list[list[int]] = []
+
+    def call() -> None:
+        results.append(tiny_engine.generate(prompt(60, 9), GREEDY).token_ids)
+
+    threads = [threading.Thread(target=call) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 6
+
+
+def test_closing_ends_what_runs(tiny_target_dir: Path, cost_cache: Path) -> None:
+    engine = small_engine(tiny_target_dir, cost_cache)
+    handle = engine.submit(Request(prompt_token_ids=prompt(30, 1), sampling=LONG))
+    engine.close()
+    with pytest.raises(EngineClosedError):
+        handle.result(30)
+    with pytest.raises(EngineClosedError):
+        engine.generate([5, 6])
+    engine.close()
+
+
+def test_a_dying_loop_tells_everybody(
+    tiny_target_dir: Path, cost_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_engine(tiny_target_dir, cost_cache) as engine:
+
+        def explode(_: object) -> None:
+            raise RuntimeError("the device is lost")
+
+        monkeypatch.setattr(engine._parts.turn.runner, "forward", explode)
+        with pytest.raises(EngineDiedError, match="the device is lost"):
+            engine.generate(prompt(30, 1), GREEDY)
+        with pytest.raises(EngineDiedError):
+            engine.generate(prompt(30, 1), GREEDY)
+
+
+def test_every_call_leaves_a_record(
+    tiny_target_dir: Path, cost_cache: Path, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    config = EngineConfig(kv_tokens=1024, cache_dir=cost_cache)
+    with Engine.load(tiny_target_dir, drafter=None, config=config, trace=trace) as engine:
+        tokens = prompt(100, 1)
+        first = engine.generate(tokens, GREEDY, labels=Labels(run="r", step=1, step_name="plan"))
+        broken = [*tokens[:50], 7, *tokens[51:]]
+        engine.generate(broken, GREEDY, labels=Labels(run="r", step=2))
+        with pytest.raises(KVCapacityError):
+            engine.generate(prompt(1100, 2), GREEDY, labels=Labels(run="r", step=3))
+    records = read_trace(trace).records
+    assert [record.step for record in records] == [1, 2, 3]
+    assert records[0].step_name == "plan"
+    assert records[0].completion_tokens == len(first.token_ids)
+    assert records[0].cache_break_position is None
+    assert records[1].cache_break_position == 50
+    assert records[2].finish_reason == "error"
+    assert records[2].error is not None
+    assert records[2].error.type == "KVCapacityError"
+
+
+def test_a_failing_trace_costs_no_request(
+    tiny_target_dir: Path, cost_cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(tmp_path / "trace.jsonl")
+    config = EngineConfig(kv_tokens=1024, cache_dir=cost_cache)
+    with Engine.load(tiny_target_dir, drafter=None, config=config, trace=recorder) as engine:
+        recorder.close()
+        assert len(engine.generate(prompt(20, 1), GREEDY).token_ids) == 48
+    assert "trace record was lost" in caplog.text
+
+
+def test_a_drafter_of_another_target_is_refused(
+    tiny_qwen3_dir: Path, tiny_drafter_dir: Path, cost_cache: Path, tmp_path: Path
+) -> None:
+    config = EngineConfig(kv_tokens=1024, cache_dir=cost_cache)
+    with pytest.raises(DrafterMismatchError):
+        Engine.load(tiny_qwen3_dir, drafter=tiny_drafter_dir, config=config)
+    with pytest.raises(DrafterFormatError, match="no drafter folder"):
+        Engine.load(tiny_qwen3_dir, drafter=tmp_path / "nowhere", config=config)
