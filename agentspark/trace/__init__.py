@@ -1,0 +1,40 @@
+"""Traces: one record per model call, the files they go to, and what a call costs.
+
+A leaf: every room may write to it, it imports none of them.
+"""
+
+from __future__ import annotations
+
+from agentspark.trace.build import Detail, EngineFacts, from_completion
+from agentspark.trace.context import TraceContext
+from agentspark.trace.cost import DEFAULT_PRICES, PriceTable, cost_of
+from agentspark.trace.environment import Environment, describe_environment
+from agentspark.trace.hashing import token_hash
+from agentspark.trace.reader import TraceFile, read_trace, read_traces
+from agentspark.trace.record import ARMS, SCHEMA_VERSION, Arm, Cost, StepRecord
+from agentspark.trace.recorder import Recorder
+from agentspark.trace.runs import run_label, split_run
+
+__all__ = [
+    "ARMS",
+    "DEFAULT_PRICES",
+    "SCHEMA_VERSION",
+    "Arm",
+    "Cost",
+    "Detail",
+    "EngineFacts",
+    "Environment",
+    "PriceTable",
+    "Recorder",
+    "StepRecord",
+    "TraceContext",
+    "TraceFile",
+    "cost_of",
+    "describe_environment",
+    "from_completion",
+    "read_trace",
+    "read_traces",
+    "run_label",
+    "split_run",
+    "token_hash",
+]

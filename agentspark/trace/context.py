@@ -1,0 +1,104 @@
+"""What a comparison tells the scripts it runs: the arm, the run and where to write the trace.
+
+This is the one place where those environment variables are read and written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentspark.errors import ConfigError
+from agentspark.trace.build import Detail
+from agentspark.trace.record import ARMS, Arm
+from agentspark.trace.runs import RunMemory, run_label, split_run
+
+if TYPE_CHECKING:
+    from agentspark.engine.params import Labels, RequestOptions
+
+ARM_VARIABLE = "AGENTSPARK_ARM"
+TRACE_VARIABLE = "AGENTSPARK_TRACE"
+RUN_VARIABLE = "AGENTSPARK_RUN"
+
+
+class TraceContext:
+    """The arm, run and trace file that apply to this process; all may be ``None``.
+
+    An engine asks it twice per request, at submission: ``label`` completes the labels and
+    ``limit`` turns acceleration off in the baseline arm. Thread-safe.
+    """
+
+    def __init__(
+        self, *, arm: Arm | None = None, trace: Path | None = None, run: str | None = None
+    ) -> None:
+        self.arm = arm
+        self.trace = trace
+        self.run = run
+        self._lock = threading.Lock()
+        self._steps: RunMemory[int] = RunMemory()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> TraceContext:
+        """Read ``AGENTSPARK_ARM``, ``AGENTSPARK_TRACE`` and ``AGENTSPARK_RUN``; empty is unset.
+
+        Raises ``ConfigError`` where the arm is none of ``baseline`` and ``accelerated``.
+        """
+        given = os.environ if environment is None else environment
+        name = given.get(ARM_VARIABLE) or None
+        arm = next((arm for arm in ARMS if arm == name), None)
+        if name is not None and arm is None:
+            raise ConfigError(f"{ARM_VARIABLE}={name!r} is no arm: use {' or '.join(ARMS)}.")
+        trace = given.get(TRACE_VARIABLE)
+        return cls(
+            arm=arm, trace=Path(trace) if trace else None, run=given.get(RUN_VARIABLE) or None
+        )
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that give a child process this context."""
+        given = {
+            ARM_VARIABLE: self.arm,
+            TRACE_VARIABLE: None if self.trace is None else str(self.trace.resolve()),
+            RUN_VARIABLE: self.run,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def detail(self) -> Detail:
+        """What records should carry: in an arm the output ids, to say where outputs part."""
+        return Detail(output_token_ids=self.arm is not None)
+
+    def label(self, labels: Labels) -> Labels:
+        """Complete a request's labels, in the order of submission.
+
+        This context's arm wins over the labels' one. The run stays the script's own where it
+        names one, with this context's repetition; a call of a known run that has no step number
+        gets the run's next one, from 1.
+        """
+        run = self._run(labels.run)
+        step = labels.step
+        if run is not None:
+            step = self._step(run, step)
+        return dataclasses.replace(labels, run=run, step=step, arm=self.arm or labels.arm)
+
+    def limit(self, options: RequestOptions) -> RequestOptions:
+        """The options that this arm allows: no speculation and no shared prefix in the baseline."""
+        if self.arm != "baseline":
+            return options
+        return dataclasses.replace(options, speculation="off", share_prefix=False)
+
+    def _run(self, run: str | None) -> str | None:
+        repeat = split_run(self.run)[1]
+        if run is None or repeat is None or split_run(run)[1] is not None:
+            return self.run if run is None else run
+        return run_label(run, repeat)
+
+    def _step(self, run: str, step: int | None) -> int:
+        with self._lock:
+            last = self._steps.get(run) or 0
+            number = last + 1 if step is None else step
+            self._steps.put(run, max(last, number))
+            return number

@@ -1,0 +1,159 @@
+"""What one model call leaves behind: ``StepRecord``, one JSON line in a trace file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
+
+from agentspark.trace.environment import Environment
+
+SCHEMA_VERSION: Final = 1
+KNOWN_VERSIONS = frozenset({1})
+
+Arm = Literal["baseline", "accelerated"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
+
+Count = Annotated[int, Field(ge=0)]
+Millis = Annotated[float, Field(ge=0.0)]
+
+OPT_IN = ("prompt_token_ids", "output_token_ids", "output_margins", "text")
+
+
+class _Part(BaseModel):
+    """Strict and immutable: a misspelt field is an error where it is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Options(_Part):
+    """How the engine was asked to run this call; two arms differ in the first three only."""
+
+    speculation: str | None = None
+    verify: Literal["auto", "full"] | int | None = None
+    share_prefix: bool | None = None
+    exact: bool | None = None
+    dtype: str | None = None
+    device: str | None = None
+
+
+class Sampling(_Part):
+    """What decides which tokens come out, as far as two calls must agree to be compared."""
+
+    temperature: float
+    top_p: float
+    seed: int | None
+    max_tokens: int
+
+
+class Cost(_Part):
+    """Money for one call by a price table; a part without a price is ``None``.
+
+    ``machine`` is the time the call held the machine (queueing excluded) at the hourly price.
+    Calls that run at once each count their whole time; a report scales that to the busy time.
+    """
+
+    currency: str
+    prompt: float | None = None
+    cached: float | None = None
+    completion: float | None = None
+    machine: float | None = None
+    total: float | None = None
+
+
+class Failure(_Part):
+    """Why a call failed: the exception's class name and its message."""
+
+    type: str
+    message: str
+
+
+class StepRecord(_Part):
+    """One model call of an agent. Unknown is ``None``, never zero; durations are milliseconds.
+
+    ``id`` is unique in the world, ``request_id`` in its engine. ``run`` names the agent's task,
+    ``repeat`` counts repetitions of the same task from 1, ``step`` counts its calls from 1,
+    ``parent`` is the ``id`` or name of what started this call. ``gap_ms`` is the time from the end
+    of the run's previous call to the start of this one: tools, and the agent's own code.
+
+    ``prefill_ms`` runs from admission to the first token, ``ttft_ms`` is queue plus prefill,
+    ``decode_ms`` runs from the first token to the last. ``rounds`` are target passes after the
+    prefill. ``accepted_histogram[k]`` counts the rounds that kept ``k`` drafts.
+    ``cache_break_position`` is where the prompt parts from everything that was cached.
+    ``prompt_hash`` and ``output_hash`` are ``token_hash`` of the ids. ``output_margins`` are, per
+    output token, its logit minus the best other one's (negative where a sampled token was not
+    the likeliest). The last four fields are written only where they were asked for.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    request_id: str | None = None
+    run: str | None = None
+    repeat: int | None = Field(default=None, ge=1)
+    step: int | None = None
+    step_name: str | None = None
+    step_kind: str | None = None
+    parent: str | None = None
+    arm: str | None = None
+    model: str
+    drafter: str | None = None
+    options: Options = Options()
+    sampling: Sampling | None = None
+
+    started_at: AwareDatetime
+    gap_ms: Millis | None = None
+    queue_ms: Millis | None = None
+    prefill_ms: Millis | None = None
+    ttft_ms: Millis | None = None
+    decode_ms: Millis | None = None
+    total_ms: Millis | None = None
+
+    prompt_tokens: Count | None = None
+    cached_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    rounds: Count | None = None
+    draft_tokens: Count | None = None
+    verified_tokens: Count | None = None
+    accepted_tokens: Count | None = None
+    accepted_histogram: list[Count] | None = None
+    cache_break_position: Count | None = None
+
+    finish_reason: str | None = None
+    prompt_hash: str | None = None
+    output_hash: str | None = None
+    cost: Cost | None = None
+    error: Failure | None = None
+    environment: Environment | None = None
+
+    prompt_token_ids: list[int] | None = None
+    output_token_ids: list[int] | None = None
+    output_margins: list[float] | None = None
+    text: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy sees property under the decorator
+    @property
+    def accepted_length(self) -> float | None:
+        """Mean tokens per round, bonus token included; ``None`` before the first round."""
+        if not self.rounds or not self.completion_tokens:
+            return None
+        return (self.completion_tokens - 1) / self.rounds
+
+    @property
+    def started_unix(self) -> float:
+        """Wall clock at submission, unix seconds."""
+        return self.started_at.timestamp()
+
+    @property
+    def ended_unix(self) -> float | None:
+        """Wall clock at the last token, unix seconds."""
+        return None if self.total_ms is None else self.started_unix + self.total_ms / 1e3
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the call ran to its own end (not failed, not cancelled)."""
+        return self.error is None and self.finish_reason not in ("error", "cancelled")
+
+    def to_json_line(self) -> bytes:
+        """The record as one line of UTF-8 JSON, newline included."""
+        absent = {name for name in OPT_IN if getattr(self, name) is None}
+        return self.model_dump_json(exclude=absent).encode() + b"\n"

@@ -1,0 +1,140 @@
+"""The writer of trace files: one JSON line per model call, on the disk when ``write`` returns."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentspark.errors import TraceWriteError
+from agentspark.trace.record import StepRecord
+from agentspark.trace.runs import RunMemory, run_label
+
+if TYPE_CHECKING:
+    from agentspark.trace.context import TraceContext
+
+
+class _LastCall(NamedTuple):
+    arm: str | None
+    ended_unix: float
+
+
+class Recorder:
+    """Appends records to one file; threads and processes may share the file.
+
+    Each record is one unbuffered append, so what was written survives the process being killed.
+    A file that ends in the middle of a line (a kill, a full disk) is continued on a new line.
+
+    Opening raises ``TraceWriteError`` where the file cannot be written, so a wrong path is found
+    at the start. Later, tracing never costs a request: the first ``write`` that fails raises
+    ``TraceWriteError``, which the engine logs; until the file can be written again, further
+    records are only counted in ``lost``.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.lost = 0
+        self._lock = threading.Lock()
+        self._failing = False
+        self._last_calls: RunMemory[_LastCall] = RunMemory()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor: int | None = os.open(
+                self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644
+            )
+        except OSError as error:
+            raise self._error(error) from error
+        self._torn = self._ends_torn()
+
+    @classmethod
+    def choose(cls, trace: Recorder | str | Path | None, context: TraceContext) -> Recorder | None:
+        """The recorder an engine should use; ``None`` is no tracing.
+
+        The file that a comparison names in the environment wins over ``trace``: whatever the
+        script asks for itself, its records must reach the comparison.
+        """
+        if context.trace is not None:
+            return cls(context.trace)
+        return trace if isinstance(trace, Recorder) or trace is None else cls(trace)
+
+    def write(self, record: StepRecord) -> None:
+        """Append one record, with the gap since its run's previous call where that is known.
+
+        Raises ``TraceWriteError`` for the first record of a row that cannot be written.
+        """
+        with self._lock:
+            try:
+                self._append(self._with_gap(record).to_json_line())
+            except (OSError, ValueError) as error:  # ValueError: text that is not Unicode
+                self.lost += 1
+                if self._failing:
+                    return
+                self._failing = True
+                raise self._error(error) from error
+            self._failing = False
+
+    def close(self) -> None:
+        """Close the file; further writes raise ``TraceWriteError``. May be called again."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _append(self, line: bytes) -> None:
+        if self._descriptor is None:
+            raise OSError(0, "the recorder is closed")
+        data = b"\n" + line if self._torn else line
+        # One call, so that lines of several writers do not mix; short only when the disk is full.
+        written = os.write(self._descriptor, data)
+        self._torn = 0 < written < len(data) or (self._torn and written == 0)
+        if written < len(data):
+            raise OSError(0, "the disk took only a part of the record")
+
+    def _with_gap(self, record: StepRecord) -> StepRecord:
+        ended = record.ended_unix
+        if record.run is None or ended is None:
+            return record
+        run = record.run if record.repeat is None else run_label(record.run, record.repeat)
+        last = self._last_calls.get(run)
+        if last is None or last.arm != record.arm:
+            # The first call, or arms that take turns: the time between is not this arm's own.
+            self._last_calls.put(run, _LastCall(record.arm, ended))
+            return record
+        self._last_calls.put(run, _LastCall(record.arm, max(last.ended_unix, ended)))
+        if record.gap_ms is not None:
+            return record
+        gap_ms = round(max(0.0, record.started_unix - last.ended_unix) * 1e3, 3)
+        return record.model_copy(update={"gap_ms": gap_ms})
+
+    def _ends_torn(self) -> bool:
+        if self._descriptor is None:
+            return False
+        info = os.fstat(self._descriptor)
+        if not stat.S_ISREG(info.st_mode) or info.st_size == 0:
+            return False
+        os.lseek(self._descriptor, -1, os.SEEK_END)
+        return os.read(self._descriptor, 1) != b"\n"
+
+    def _error(self, error: OSError | ValueError) -> TraceWriteError:
+        if isinstance(error, ValueError):
+            return TraceWriteError(
+                f"A record for {self.path} cannot be written as JSON: {error}. Check the labels."
+            )
+        return TraceWriteError(
+            f"The trace file {self.path} cannot be written: {error.strerror}. Free some space or "
+            "choose another path; the requests themselves are not affected."
+        )

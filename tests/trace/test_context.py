@@ -1,0 +1,131 @@
+"""What a comparison tells a script's engine, and what the engine makes of it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from agentspark.engine.params import Labels, RequestOptions
+from agentspark.errors import ConfigError
+from agentspark.trace import TraceContext, run_label, split_run
+from agentspark.trace.runs import RunMemory
+
+
+def test_a_context_survives_the_environment(tmp_path):
+    sent = TraceContext(arm="accelerated", trace=tmp_path / "t.jsonl", run="agent::r2")
+
+    got = TraceContext.from_environment(sent.to_environment())
+
+    assert (got.arm, got.trace, got.run) == ("accelerated", tmp_path / "t.jsonl", "agent::r2")
+
+
+def test_the_trace_path_is_absolute_for_scripts_that_change_folder():
+    sent = TraceContext(trace=Path("t.jsonl")).to_environment()
+
+    assert Path(sent["AGENTSPARK_TRACE"]) == Path.cwd() / "t.jsonl"
+
+
+def test_an_empty_environment_changes_nothing():
+    context = TraceContext.from_environment({"AGENTSPARK_ARM": "", "AGENTSPARK_RUN": ""})
+    labels, options = Labels(step_name="read"), RequestOptions()
+
+    assert context.to_environment() == {}
+    assert context.label(labels) == labels
+    assert context.limit(options) is options
+    assert not context.detail.output_token_ids
+
+
+def test_the_process_environment_is_read(monkeypatch):
+    monkeypatch.setenv("AGENTSPARK_ARM", "baseline")
+
+    assert TraceContext.from_environment().arm == "baseline"
+
+
+def test_unknown_arm():
+    with pytest.raises(ConfigError, match="'fast' is no arm: use baseline or accelerated"):
+        TraceContext.from_environment({"AGENTSPARK_ARM": "fast"})
+
+
+def test_the_baseline_neither_drafts_nor_shares():
+    options = RequestOptions(speculation="suffix", cache_salt="tenant")
+
+    limited = TraceContext(arm="baseline").limit(options)
+
+    assert limited == RequestOptions(speculation="off", share_prefix=False, cache_salt="tenant")
+    assert TraceContext(arm="accelerated").limit(options) is options
+
+
+def test_in_an_arm_output_ids_are_kept_to_find_where_outputs_part():
+    assert TraceContext(arm="baseline").detail.output_token_ids
+
+
+def test_steps_are_numbered_in_the_order_of_submission():
+    context = TraceContext(arm="baseline", run="agent::r1")
+
+    steps = [context.label(Labels()).step for _ in range(3)]
+
+    assert steps == [1, 2, 3]
+
+
+def test_numbering_goes_on_after_the_scripts_own_numbers():
+    context = TraceContext()
+
+    given = [context.label(Labels(run="a", step=step)).step for step in (None, 7, None, 3, None)]
+
+    assert given == [1, 7, 8, 3, 9]
+    assert context.label(Labels(run="b")).step == 1
+
+
+def test_calls_of_no_run_have_no_number():
+    assert TraceContext().label(Labels()).step is None
+
+
+def test_the_scripts_own_run_is_kept_with_the_repetition():
+    context = TraceContext(arm="baseline", run="agent::r2")
+
+    assert context.label(Labels()).run == "agent::r2"
+    assert context.label(Labels(run="task-7")).run == "task-7::r2"
+    assert context.label(Labels(run="task-7::r5")).run == "task-7::r5"
+
+
+def test_the_comparisons_arm_wins():
+    assert TraceContext(arm="baseline").label(Labels(arm="accelerated")).arm == "baseline"
+    assert TraceContext().label(Labels(arm="accelerated")).arm == "accelerated"
+
+
+def test_threads_never_get_the_same_number():
+    context = TraceContext(run="agent")
+    got: list[int | None] = []
+
+    def work() -> None:
+        for _ in range(200):
+            got.append(context.label(Labels()).step)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(step or 0 for step in got) == list(range(1, 801))
+
+
+@pytest.mark.parametrize("run", ["a", "a::r0", "::r", "a::r1b", "", "a:r1", None])
+def test_labels_without_a_repetition(run):
+    assert split_run(run) == (run, None)
+
+
+def test_run_labels_round_trip():
+    assert split_run(run_label("a::r1", 12)) == ("a::r1", 12)
+
+
+def test_memory_forgets_the_run_unused_for_longest():
+    memory: RunMemory[int] = RunMemory(limit=2)
+    memory.put("a", 1)
+    memory.put("b", 2)
+    assert memory.get("a") == 1
+    memory.put("c", 3)
+
+    assert (memory.get("a"), memory.get("b"), memory.get("c")) == (1, None, 3)

@@ -1,0 +1,55 @@
+"""Reading trace files: what is forgiven, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agentspark.errors import TraceError, TraceFormatError
+from agentspark.trace import StepRecord, read_trace
+
+NOW = "2026-11-23T12:00:00Z"
+
+
+def line(**fields: object) -> str:
+    record = StepRecord.model_validate({"id": "0", "model": "m", "started_at": NOW})
+    return json.dumps({**json.loads(record.to_json_line()), **fields}) + "\n"
+
+
+def test_fields_of_a_later_version_are_skipped(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    path.write_text(line(mood="good", options={"speculation": "auto", "turbo": 11}))
+
+    record = read_trace(path).records[0]
+
+    assert record.options.speculation == "auto"
+    assert not hasattr(record, "mood")
+
+
+def test_fields_that_do_not_exist_cannot_be_written():
+    with pytest.raises(ValueError, match="mood"):
+        StepRecord.model_validate({"id": "1", "model": "m", "started_at": NOW, "mood": "good"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (line(schema_version=9), "line 2 has schema version 9; this agentspark reads 1. Upgrade"),
+        ('{"id": "x"}\n', "line 2 is no trace record"),
+        ("[1, 2]\n", "line 2 is no trace record"),
+        ("some notes of mine\n", "line 2 is not JSON"),
+        (line(prompt_tokens=-1), "line 2 is a damaged record: prompt_tokens"),
+        (line(started_at="2026-11-23T12:00:00"), "line 2 is a damaged record: started_at"),
+    ],
+)
+def test_what_is_no_record_is_refused(tmp_path, text, message):
+    path = tmp_path / "trace.jsonl"
+    path.write_text(line() + text)
+    with pytest.raises(TraceFormatError, match=message):
+        read_trace(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(TraceError, match=r"cannot be read.*Check the path"):
+        read_trace(tmp_path / "none.jsonl")
