@@ -1,0 +1,132 @@
+"""What ``agentspark compare`` does: two trace files, or one script run in both arms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentspark.errors import ConfigError, PairingError
+from agentspark.report.arms import ArmRun, run_arm, script_name
+from agentspark.report.format import named
+from agentspark.report.notes import warning
+from agentspark.report.summarize import TITLE, summarize
+from agentspark.report.summary import Note, Summary
+from agentspark.report.write import ReportPaths, write_summary
+from agentspark.trace.cost import PriceTable
+from agentspark.trace.reader import TraceFile, read_trace
+from agentspark.trace.record import ARMS, Arm, StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A written comparison."""
+
+    summary: Summary
+    paths: ReportPaths
+
+
+def compare_files(
+    baseline: str | Path,
+    accelerated: str | Path | None,
+    out_dir: str | Path,
+    *,
+    title: str = TITLE,
+    prices: PriceTable | None = None,
+) -> Comparison:
+    """Compare two trace files, or the two arms in one (``accelerated`` is ``None``).
+
+    Of two files the first is the baseline and the second the accelerated arm, whatever arm their
+    records name, so that any two settings can be compared. Raises ``PairingError`` where the
+    files are in the wrong order or do not match, ``TraceError`` where one cannot be read.
+    """
+    files = [read_trace(path) for path in (baseline, accelerated) if path is not None]
+    records = files[0].records
+    if len(files) > 1:
+        _check_order(*files)
+        records = [*_in_arm(records, "baseline"), *_in_arm(files[1].records, "accelerated")]
+    return _compare(records, files, out_dir, title, prices)
+
+
+def compare_script(
+    command: Sequence[str],
+    out_dir: str | Path,
+    *,
+    repeats: int = 1,
+    title: str | None = None,
+    prices: PriceTable | None = None,
+    before_run: Callable[[Arm, int], None] | None = None,
+    after_run: Callable[[ArmRun], None] | None = None,
+) -> Comparison:
+    """Run a script ``repeats`` times in each arm, in turns, and compare.
+
+    The arms alternate (baseline, accelerated, baseline, ...) so that a machine that slows down
+    or warms up does so for both. The callbacks are for showing progress. Raises
+    ``ArmFailedError`` where the script fails or records nothing; see ``run_arm``.
+    """
+    if not command:
+        raise ConfigError("No command to compare: give it after --, as in -- python my_agent.py.")
+    if repeats < 1:
+        raise ConfigError(f"repeats={repeats} cannot be used: give a whole number of at least 1.")
+    runs: list[ArmRun] = []
+    for repeat in range(1, repeats + 1):
+        for arm in ARMS:
+            if before_run is not None:
+                before_run(arm, repeat)
+            runs.append(run_arm(command, Path(out_dir), arm=arm, repeat=repeat))
+            if after_run is not None:
+                after_run(runs[-1])
+    records = [
+        record if record.repeat is not None else record.model_copy(update={"repeat": run.repeat})
+        for run in runs
+        for record in _in_arm(run.trace.records, run.arm)
+    ]
+    title = f"{script_name(command)}: accelerated against baseline" if title is None else title
+    return _compare(records, [run.trace for run in runs], out_dir, title, prices)
+
+
+def _compare(
+    records: Iterable[StepRecord],
+    files: Sequence[TraceFile],
+    out_dir: str | Path,
+    title: str,
+    prices: PriceTable | None,
+) -> Comparison:
+    summary = summarize(records, title=title, prices=prices, notes=torn_notes(files))
+    return Comparison(summary, write_summary(summary, out_dir))
+
+
+def torn_notes(files: Iterable[TraceFile]) -> list[Note]:
+    """A warning for each trace file that lost records to a kill or a full disk."""
+    return [
+        warning(
+            f"{file.path.name} has {named(len(file.torn_lines), 'line')} cut short (a kill or a "
+            "full disk); the calls behind them are lost."
+        )
+        for file in files
+        if file.torn_lines
+    ]
+
+
+def _check_order(baseline: TraceFile, accelerated: TraceFile) -> None:
+    for file in (baseline, accelerated):
+        if not file.records:
+            raise PairingError(f"{file.path} holds no records, so there is nothing to compare.")
+    first, second = ({record.arm for record in file.records} for file in (baseline, accelerated))
+    if first == {"accelerated"} and second == {"baseline"}:
+        raise PairingError(
+            f"{baseline.path} holds the accelerated arm and {accelerated.path} the baseline. Give "
+            "the baseline first."
+        )
+    for file, arms in ((baseline, first), (accelerated, second)):
+        if set(ARMS) <= arms:
+            raise PairingError(
+                f"{file.path} holds both arms. Give it alone to compare the arms in it."
+            )
+
+
+def _in_arm(records: Iterable[StepRecord], arm: Arm) -> list[StepRecord]:
+    return [
+        record if record.arm == arm else record.model_copy(update={"arm": arm})
+        for record in records
+    ]

@@ -1,0 +1,169 @@
+"""Which call of the one arm answers which call of the other."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from agentspark.errors import PairingError
+from agentspark.report.summary import FirstDivergence
+from agentspark.trace.record import ARMS, StepRecord
+
+Value = TypeVar("Value")
+
+# A run of one repetition: (run, repeat).
+Unit = tuple[str | None, int | None]
+_Numbered = tuple[int, StepRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPair:
+    """The same step of an agent in both arms. ``step`` counts from 1."""
+
+    run: str | None
+    repeat: int | None
+    step: int
+    baseline: StepRecord
+    accelerated: StepRecord
+
+    @property
+    def outputs_identical(self) -> bool | None:
+        """Whether both arms gave the same tokens; ``None`` where a hash is missing."""
+        return _same(self.baseline.output_hash, self.accelerated.output_hash)
+
+    @property
+    def prompts_identical(self) -> bool | None:
+        """Whether both arms were asked the same; ``None`` where a hash is missing."""
+        return _same(self.baseline.prompt_hash, self.accelerated.prompt_hash)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether both calls ran to their own end, so that their times can be compared."""
+        return self.baseline.succeeded and self.accelerated.succeeded
+
+    def divergence(self) -> FirstDivergence | None:
+        """The first differing token; ``None`` for equal outputs or records without token ids."""
+        ours, theirs = self.baseline.output_token_ids, self.accelerated.output_token_ids
+        if ours is None or theirs is None or ours == theirs:
+            return None
+        together = zip(ours, theirs, strict=False)
+        position = next(
+            (at for at, (one, other) in enumerate(together) if one != other),
+            min(len(ours), len(theirs)),
+        )
+        return FirstDivergence(
+            position=position,
+            baseline_token=_at(ours, position),
+            accelerated_token=_at(theirs, position),
+            baseline_margin=_at(self.baseline.output_margins, position),
+            accelerated_margin=_at(self.accelerated.output_margins, position),
+        )
+
+
+@dataclass(slots=True)
+class Pairing:
+    """Every record once: in a pair, without a partner, or of neither arm.
+
+    ``runs_by_order`` says that no run had the same name in both arms, so that runs were matched
+    in the order in which they started.
+    """
+
+    pairs: list[StepPair] = field(default_factory=list)
+    unpaired: list[StepRecord] = field(default_factory=list)
+    ignored: list[StepRecord] = field(default_factory=list)
+    runs_by_order: bool = False
+
+    @property
+    def compared(self) -> list[StepPair]:
+        """The pairs whose times count: both calls succeeded."""
+        return [pair for pair in self.pairs if pair.succeeded]
+
+
+def pair_records(records: Iterable[StepRecord]) -> Pairing:
+    """Pair the arms step by step by run, repetition and step.
+
+    Within a run, calls pair by step number and prompt, then by prompt alone (branches that ran in
+    another order), then by step number with prompts that differ (``prompts_identical`` tells).
+    Calls without a step number are counted in the order they started. Raises ``PairingError``
+    where an arm is empty or nothing pairs.
+    """
+    pairing = Pairing()
+    arms: dict[str, dict[Unit, list[StepRecord]]] = {arm: defaultdict(list) for arm in ARMS}
+    for record in sorted(records, key=lambda record: record.started_at):
+        if record.arm in arms:
+            arms[record.arm][record.run, record.repeat].append(record)
+        else:
+            pairing.ignored.append(record)
+    _require_both(arms)
+    baseline, accelerated = arms["baseline"], arms["accelerated"]
+    pairing.runs_by_order = not baseline.keys() & accelerated.keys()
+    if pairing.runs_by_order:
+        renamed = zip(accelerated.values(), [*baseline, *accelerated], strict=False)
+        accelerated = {unit: calls for calls, unit in renamed}
+    for unit in {**baseline, **accelerated}:
+        _pair_unit(pairing, unit, baseline.get(unit, []), accelerated.get(unit, []))
+    if not pairing.pairs:
+        raise PairingError(
+            "No step of the baseline arm has its counterpart in the accelerated arm. Check that "
+            "both traces come from the same work."
+        )
+    return pairing
+
+
+def _require_both(arms: dict[str, dict[Unit, list[StepRecord]]]) -> None:
+    for arm, units in arms.items():
+        if not units:
+            raise PairingError(
+                f"There are no records of the {arm} arm, so there is nothing to compare. Record "
+                f"the same work with the {arm} arm and give both."
+            )
+
+
+# Tried in this order, each on what the ones before it left over; a key of None never matches.
+_KEYS: tuple[Callable[[int, StepRecord], Hashable], ...] = (
+    lambda step, record: (step, record.prompt_hash),
+    lambda step, record: record.prompt_hash,
+    lambda step, record: step,
+)
+
+
+def _pair_unit(
+    pairing: Pairing, unit: Unit, baseline: list[StepRecord], accelerated: list[StepRecord]
+) -> None:
+    left, right = _numbered(baseline), _numbered(accelerated)
+    for key in _KEYS:
+        waiting: dict[Hashable, deque[_Numbered]] = defaultdict(deque)
+        for call in right:
+            waiting[key(*call)].append(call)
+        unmatched: list[_Numbered] = []
+        for step, record in left:
+            wanted = key(step, record)
+            if wanted is None or not waiting[wanted]:
+                unmatched.append((step, record))
+                continue
+            _, partner = waiting[wanted].popleft()
+            pairing.pairs.append(
+                StepPair(
+                    run=unit[0], repeat=unit[1], step=step, baseline=record, accelerated=partner
+                )
+            )
+        left = unmatched
+        right = [call for calls in waiting.values() for call in calls]
+    pairing.unpaired += [record for _, record in [*left, *right]]
+
+
+def _numbered(records: list[StepRecord]) -> list[_Numbered]:
+    return [
+        (place if record.step is None else record.step, record)
+        for place, record in enumerate(records, start=1)
+    ]
+
+
+def _same(one: str | None, other: str | None) -> bool | None:
+    return None if one is None or other is None else one == other
+
+
+def _at(values: list[Value] | None, position: int) -> Value | None:
+    return values[position] if values is not None and position < len(values) else None

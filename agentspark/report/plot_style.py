@@ -1,0 +1,109 @@
+"""How plots look: drawn by matplotlib, coloured by the page's style sheet, light or dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Matplotlib gets stand-in colours that no plot uses otherwise; in the SVG they become references
+# to the page's variables, so one drawing serves both themes.
+INK = "#010a01"
+MUTED = "#010a02"
+LINE = "#010a03"
+BASELINE = "#010a04"
+ACCELERATED = "#010a05"
+PREFILL = "#010a06"
+DECODE = "#010a07"
+QUEUE = "#010a08"
+CACHED = "#010a09"
+PANEL = "#010a0a"
+
+_VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    LINE: "--line",
+    BASELINE: "--baseline",
+    ACCELERATED: "--accelerated",
+    PREFILL: "--prefill",
+    DECODE: "--decode",
+    QUEUE: "--queue",
+    CACHED: "--cached",
+    PANEL: "--panel",
+}
+_STAND_IN = re.compile("|".join(_VARIABLES), re.IGNORECASE)
+# What an inlined drawing must not bring along: fonts and rules of its own, names that clash.
+_FOREIGN = (
+    (re.compile(r"<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL), ""),
+    (
+        re.compile(r'(<svg[^>]*?) (?:width="[^"]*" height="[^"]*"|height="[^"]*" width="[^"]*")'),
+        r"\1",
+    ),
+    (re.compile(r"font-family: [^;\"]*;? ?"), ""),
+    (re.compile(r'<g id="[^"]*"'), "<g"),
+    (re.compile(r"\s*\n\s*"), " "),
+)
+
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: small, sharp, in the page's font
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "text.color": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@contextmanager
+def drawing(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of ``width`` x ``height`` inches with one pair of axes, in the house's style.
+
+    The figure belongs to nobody else: no display, no global list of figures.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure, figure.subplots()
+
+
+def to_svg(figure: Figure, title: str) -> str:
+    """The figure as an ``<svg>`` element to put into a page, labelled for screen readers."""
+    import matplotlib
+
+    sink = io.StringIO()
+    # The salt makes the element names of each figure its own, and the same every time.
+    with matplotlib.rc_context({"svg.hashsalt": title}):
+        figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
+    drawn = sink.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    for pattern, replacement in _FOREIGN:
+        drawn = pattern.sub(replacement, drawn)
+    drawn = drawn.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+    return _STAND_IN.sub(lambda found: f"var({_VARIABLES[found[0].lower()]})", drawn)

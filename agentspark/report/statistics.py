@@ -1,0 +1,102 @@
+"""The few statistics a comparison needs. Every one of them takes unknowns and says so."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from agentspark.report.pairing import StepPair
+
+Metric = Literal["total_ms", "queue_ms", "prefill_ms", "ttft_ms", "decode_ms"]
+METRICS: tuple[Metric, ...] = ("queue_ms", "prefill_ms", "ttft_ms", "decode_ms", "total_ms")
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+# Fewer steps than this say nothing about their spread.
+FEWEST_STEPS = 4
+
+
+def known_sum(values: Iterable[float | None]) -> float | None:
+    """The sum of the known values; ``None`` where there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def known_count(values: Iterable[int | None]) -> int | None:
+    """The sum of the known counts; ``None`` where there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def known_median(values: Iterable[float | None]) -> float | None:
+    """The median of the known values; ``None`` where there is none."""
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def known_middle(values: Iterable[int | None]) -> int | None:
+    """The lower median of the known counts, one that was observed."""
+    known = [value for value in values if value is not None]
+    return statistics.median_low(known) if known else None
+
+
+def ratio(over: float | None, under: float | None) -> float | None:
+    """``over / under``; ``None`` where one is unknown or ``under`` is zero."""
+    return None if over is None or not under else over / under
+
+
+def add_histograms(histograms: Iterable[Sequence[int] | None]) -> list[int] | None:
+    """Element by element; ``None`` where there is none."""
+    known = [list(histogram) for histogram in histograms if histogram is not None]
+    if not known:
+        return None
+    width = max(len(histogram) for histogram in known)
+    return [sum(h[at] for h in known if at < len(h)) for at in range(width)]
+
+
+def times(pairs: Iterable[StepPair], metric: Metric) -> list[tuple[float, float]]:
+    """The (baseline, accelerated) milliseconds of the pairs in which both are known."""
+    both = ((getattr(p.baseline, metric), getattr(p.accelerated, metric)) for p in pairs)
+    return [(one, other) for one, other in both if one is not None and other is not None]
+
+
+def speedup(pairs: Iterable[StepPair], metric: Metric) -> float | None:
+    """Summed baseline time over summed accelerated time, over the pairs that know both."""
+    known = times(pairs, metric)
+    return ratio(sum(one for one, _ in known), sum(other for _, other in known)) if known else None
+
+
+def spread(pairs: Iterable[StepPair], metric: Metric) -> tuple[float, float] | None:
+    """The lowest and the highest speed-up of any one pair; ``None`` for fewer than two."""
+    ratios = [one / other for one, other in times(pairs, metric) if other > 0]
+    return (min(ratios), max(ratios)) if len(ratios) > 1 else None
+
+
+def bootstrap_interval(
+    steps: Sequence[Sequence[StepPair]], metric: Metric = "total_ms", *, seed: int = 0
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval (``CONFIDENCE``) of the speed-up over all steps.
+
+    ``steps`` holds the repetitions of each step. Steps are drawn with replacement, each with all
+    its repetitions, because repetitions of one step are not independent of each other. ``None``
+    below ``FEWEST_STEPS``. The same input gives the same interval.
+    """
+    sums = [
+        (sum(one for one, _ in known), sum(other for _, other in known))
+        for known in (times(pairs, metric) for pairs in steps)
+        if known
+    ]
+    if len(sums) < FEWEST_STEPS:
+        return None
+    table = np.asarray(sums, dtype=np.float64)
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(0, len(table), size=(RESAMPLES, len(table)))
+    resampled = table[drawn].sum(axis=1)
+    if not np.all(resampled[:, 1] > 0):
+        return None
+    outside = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(resampled[:, 0] / resampled[:, 1], [outside, 1.0 - outside])
+    return float(low), float(high)
