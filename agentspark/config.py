@@ -25,7 +25,7 @@ class EngineConfig:
     device: str | None = None
     dtype: Dtype = "bfloat16"
     exact: bool = True
-    block_tokens: int = 16
+    block_tokens: int = 8
     kv_tokens: int | None = None
     max_requests: int = 32
     max_context: int | None = None

@@ -13,7 +13,7 @@ from agentspark.errors import DrafterFormatError
 HeadType = Literal["vanilla", "gated", "rnn"]
 
 ARCHITECTURE = "Qwen3DSparkModel"
-HEAD_TYPES: tuple[str, ...] = ("vanilla", "gated", "rnn")
+HEAD_TYPES: tuple[HeadType, ...] = ("vanilla", "gated", "rnn")
 CONFIG_FILE = "config.json"
 
 

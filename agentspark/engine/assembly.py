@@ -15,7 +15,7 @@ from agentspark.drafting.loading import load_dspark
 from agentspark.dspark.costs import CostKey
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.probe import rows_are_exact
-from agentspark.engine.profiling import engine_costs
+from agentspark.engine.profiling import EngineCosts
 from agentspark.engine.proposing import Proposing
 from agentspark.engine.runner import TargetRunner
 from agentspark.engine.turn import Finish, Turn
@@ -44,6 +44,7 @@ class Parts:
     drafter: DSparkDrafter | None
     store: KVStore
     turn: Turn
+    costs: EngineCosts
     max_context: int
     exact: bool
 
@@ -90,19 +91,21 @@ def assemble(
         drafter=None if speculator is None else speculator.name,
         exact=config.exact,
     )
-    cost = engine_costs(key, cache_folder(config.cache_dir) / "costs", runner, speculator, pool)
+    costs = EngineCosts.load(
+        key, cache_folder(config.cache_dir) / "costs", runner, speculator, pool
+    )
     turn = Turn(
         memory=memory,
         runner=runner,
         drafter=speculator,
-        proposing=Proposing(speculator, cost, memory),
+        proposing=Proposing(speculator, costs.table, memory),
         finish=finish,
         end_ids=target.spec.eos_token_ids,
         max_requests=config.max_requests,
         prefill_chunk=config.prefill_chunk,
     )
     limit = min(config.max_context or target.spec.max_context, target.spec.max_context)
-    return Parts(target, speculator, store, turn, limit, exact)
+    return Parts(target, speculator, store, turn, costs, limit, exact)
 
 
 def _make_store(target: Target, drafter: DSparkDrafter | None, config: EngineConfig) -> KVStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from collections.abc import Sequence as Seq
@@ -217,13 +218,14 @@ class Engine:
             block_tokens=pool.block_tokens,
             kv_bytes_used=pool.used_blocks * per_block,
             kv_bytes_total=pool.num_blocks * per_block,
-            times=turn.times,
+            times=dataclasses.replace(turn.times),
         )
 
     def close(self) -> None:
         """Cancel what runs, end the loop, close the trace. May be called again."""
         self._loop.close()
         self._parts.turn.runner.close()
+        self._parts.costs.save()
         if self._recorder is not None:
             self._recorder.close()
 

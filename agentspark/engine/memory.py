@@ -28,10 +28,11 @@ class KVMemory:
         return self.pool.num_blocks * self.pool.block_tokens
 
     def admit(self, sequence: Sequence) -> None:
-        """Give a sequence its cached prefix, blocks for its tokens, and some room ahead.
+        """Give a sequence its cached prefix and blocks for its tokens.
 
-        Room for the output keeps it in one run of blocks while others grow beside it; where there
-        is none to spare, one token of room will do. Raises ``KVExhaustedError`` and changes
+        One that starts a new prefix gets room for its output too, where there is some to spare:
+        that keeps it in one run of blocks while others grow beside it. Branches of a shared prefix
+        take no more than they need. Raises ``KVExhaustedError`` and changes
         nothing if not even that is there.
         """
         if sequence.namespace is not None:
@@ -44,7 +45,7 @@ class KVMemory:
         ahead = tokens + min(sequence.output.remaining, _ROOM_AHEAD)
         try:
             spare = self.pool.free_blocks - self.pool.num_blocks // 8
-            fits = -(-ahead // self.pool.block_tokens) - len(sequence.blocks) <= spare
+            fits = -(-ahead // self.pool.block_tokens) <= spare and not sequence.blocks
             self.grow(sequence, ahead if fits else tokens + 1)
         except KVExhaustedError:
             self.release(sequence)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,22 +22,39 @@ _DRAFTED = (1, 2, 4, 8)
 _CONTEXT = 256
 
 
-def engine_costs(
-    key: CostKey,
-    folder: Path,
-    runner: TargetRunner,
-    drafter: DSparkDrafter | None,
-    pool: BlockPool,
-) -> CostTable:
-    """The table for ``key`` from ``folder``, measured and saved there if it is missing."""
-    digest = hashlib.sha256(json.dumps(asdict(key), sort_keys=True).encode()).hexdigest()[:16]
-    path = folder / f"{digest}.json"
-    found = CostTable.load(path, key)
-    if found is not None:
-        return found
-    table = _measure(runner, drafter, pool)
-    table.save(path, key)
-    return table
+@dataclass(frozen=True, slots=True)
+class EngineCosts:
+    """An engine's cost table and the file it lives in between runs."""
+
+    table: CostTable
+    key: CostKey
+    path: Path
+
+    @classmethod
+    def load(
+        cls,
+        key: CostKey,
+        folder: Path,
+        runner: TargetRunner,
+        drafter: DSparkDrafter | None,
+        pool: BlockPool,
+    ) -> EngineCosts:
+        """The table for ``key`` from ``folder``, measured and saved there if it is missing."""
+        digest = hashlib.sha256(json.dumps(asdict(key), sort_keys=True).encode()).hexdigest()
+        path = folder / f"{digest[:16]}.json"
+        found = CostTable.load(path, key)
+        costs = cls(found or _measure(runner, drafter, pool), key, path)
+        if found is None:
+            costs.save()
+        return costs
+
+    def save(self) -> None:
+        """Keep what was measured and since observed; a folder that cannot be written is no error.
+
+        A table that was first measured on a busy machine mends itself this way.
+        """
+        with contextlib.suppress(OSError):
+            self.table.save(self.path, self.key)
 
 
 def _measure(runner: TargetRunner, drafter: DSparkDrafter | None, pool: BlockPool) -> CostTable:

@@ -26,6 +26,7 @@ class Proposing:
         self._memory = memory
         self._planner: Planner = AsynchronousPlanner() if cost.staircase else SynchronousPlanner()
         self.drafted = 0
+        self.drafter_s = 0.0
 
     @property
     def block_size(self) -> int:
@@ -41,11 +42,12 @@ class Proposing:
                 if limit > 0:
                     sequence.copy = sequence.copies.propose(limit)
         drafting = self._to_draft(sequences)
-        self.drafted = len(drafting)
+        self.drafted, self.drafter_s = len(drafting), 0.0
         if drafting and self._drafter is not None:
             started = time.perf_counter()
             proposals = self._drafter.propose([_draft_request(s) for s in drafting])
-            self._cost.observe_draft(len(drafting), time.perf_counter() - started)
+            self.drafter_s = time.perf_counter() - started
+            self._cost.observe_draft(len(drafting), self.drafter_s)
             for sequence, proposal in zip(drafting, proposals, strict=True):
                 sequence.draft = proposal
         for sequence in sequences:

@@ -25,7 +25,11 @@ Finish = Callable[[Sequence, FinishReason, BaseException | None], Completion]
 
 @dataclass(slots=True)
 class TurnTimes:
-    """Seconds spent in each phase since the engine started."""
+    """Seconds spent in each phase since the engine started.
+
+    ``drafter_s`` is the drafter's own work, contained in ``draft_s`` (drafting) and ``commit_s``
+    (extending its context). What is left of all but ``forward_s`` without it is overhead.
+    """
 
     turns: int = 0
     admit_s: float = 0.0
@@ -33,6 +37,17 @@ class TurnTimes:
     plan_s: float = 0.0
     forward_s: float = 0.0
     commit_s: float = 0.0
+    drafter_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """All turns."""
+        return self.admit_s + self.draft_s + self.plan_s + self.forward_s + self.commit_s
+
+    @property
+    def overhead_s(self) -> float:
+        """Scheduling, planning and accounting: everything that is no model's work."""
+        return self.total_s - self.forward_s - self.drafter_s
 
 
 @dataclass(slots=True)
@@ -214,12 +229,14 @@ class Turn:
                 positions.extend(range(first, end))
                 slots.extend(token_slots(sequence.blocks, first, end, size))
         if rows:
+            began = time.perf_counter()
             device = outputs.features.device
             self.drafter.append(
                 outputs.features[torch.tensor(rows, device=device)],
                 torch.tensor(positions, device=device),
                 torch.tensor(slots, device=device),
             )
+            self.times.drafter_s += time.perf_counter() - began
 
     def _count_round(self, sequence: Sequence, verified: int, accepted: int) -> None:
         counts = sequence.counts
@@ -288,6 +305,7 @@ class Turn:
         times.turns += 1
         times.admit_s += marks[1] - marks[0]
         times.draft_s += marks[2] - marks[1]
+        times.drafter_s += self.proposing.drafter_s
         times.plan_s += marks[3] - marks[2]
         times.forward_s += marks[4] - marks[3]
         times.commit_s += marks[5] - marks[4]

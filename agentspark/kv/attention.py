@@ -37,7 +37,8 @@ def attend(
 ) -> torch.Tensor:
     """Attention of all rows of ``batch`` over their sequences' cached keys and values.
 
-    ``q`` is ``[heads, rows, head_dim]``; the result has its shape. Padding rows give zeros.
+    ``q`` is ``[heads, rows, head_dim]``; the result has its shape. Padding rows give numbers that
+    mean nothing.
     """
     if q.is_cuda:
         return flex_attend(q, layer.k, layer.v, batch, scaling=scaling, window=window)

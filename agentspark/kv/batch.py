@@ -117,6 +117,9 @@ class AttentionBatch:
         for first in range(0, segment.rows, most):
             rows = min(most, segment.rows - first)
             seen = segment.context + first + rows if segment.causal else segment.length
+            if len(self.segments) == 1 and self.rows <= most:
+                # Padding rows attend along, to whatever there is: cheaper than leaving them out.
+                rows = self.rows
             length = padded_length(seen) if self.exact else seen
             extra = -(group * rows) % MIN_ROWS if self.exact else 0
             mask = self._visible(segment, first, rows, length, window)
@@ -147,7 +150,7 @@ class AttentionBatch:
         self, segment: Segment, first: int, rows: int, length: int, window: int | None
     ) -> torch.Tensor | None:
         """Additive mask ``[rows, length]`` of a segment's rows from ``first`` on."""
-        if rows == 1 and window is None and length == segment.context + first + 1:
+        if rows == segment.rows == 1 and window is None and length == segment.context + first + 1:
             return None
         positions = torch.arange(
             segment.context + first, segment.context + first + rows, device=self.device

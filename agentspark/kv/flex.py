@@ -47,7 +47,7 @@ def flex_attend(
 ) -> torch.Tensor:
     """Attention of ``q [H, rows, D]`` over the pool's ``k, v [Hkv, slots, D]``, as ``q``'s shape.
 
-    Padding rows see nothing and give zeros.
+    Padding rows see nothing and give zeros here.
     """
     mask = batch.block_mask(window, k.shape[1])
     inputs = (q[None], k[None], v[None])
