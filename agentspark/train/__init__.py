@@ -1,0 +1,1 @@
+"""Training drafters: responses, features, objective, loop, measurement."""

@@ -1,0 +1,102 @@
+"""A new drafter for a target: its config, its draft vocabulary, its first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agentspark.dspark.check import check_drafter, target_fingerprint
+from agentspark.dspark.checkpoint import load_drafter
+from agentspark.dspark.config import DrafterConfig
+from agentspark.dspark.model import DSparkModel
+from agentspark.errors import UnsupportedModelError
+from agentspark.models.target import Target
+from agentspark.train.config import DrafterShape
+from agentspark.train.features import target_matrices
+from agentspark.train.initial import initialise
+from agentspark.train.vocabulary import choose_draft_vocab
+
+_LAYERS_READ = 4
+
+
+def spread_layers(count: int) -> tuple[int, ...]:
+    """Return up to four layers spread over a target of ``count``, the last one left out."""
+    first, last = (1, count - 2) if count > 3 else (0, max(count - 2, 0))
+    steps = max(_LAYERS_READ - 1, 1)
+    return tuple(sorted({round(first + i * (last - first) / steps) for i in range(steps + 1)}))
+
+
+def mask_token(target: Target) -> int:
+    """Return a token for the slots to be filled: a special one that chats do not contain."""
+    tokenizer = target.tokenizer
+    used = set(tokenizer.encode_chat([{"role": "user", "content": "a"}]))
+    used |= set(target.spec.eos_token_ids)
+    hf = tokenizer.hf
+    used |= {i for i in (hf.bos_token_id, hf.eos_token_id, hf.pad_token_id) if i is not None}
+    free = [i for i in hf.get_added_vocab().values() if i not in used]
+    return max((i for i in free if i < target.spec.vocab_size), default=target.spec.vocab_size - 1)
+
+
+def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
+    """Return the config of a new drafter with the target's sizes."""
+    config: Any = target.model.config
+    rope = getattr(config, "rope_parameters", None)
+    if not isinstance(rope, Mapping) or "rope_type" not in rope:
+        raise UnsupportedModelError(
+            f"{target.name} has no single set of rotary positions: no drafter of this kind can "
+            "be trained for it."
+        )
+    spec, embed_head = target.spec, target_matrices(target.model)
+    pruned = shape.draft_vocab_size is not None and shape.draft_vocab_size < spec.vocab_size
+    return DrafterConfig(
+        hidden_size=spec.hidden_size,
+        intermediate_size=int(config.intermediate_size),
+        num_hidden_layers=shape.layers,
+        num_attention_heads=spec.num_heads,
+        num_key_value_heads=spec.num_kv_heads,
+        head_dim=spec.head_dim,
+        vocab_size=spec.vocab_size,
+        num_target_layers=spec.num_layers,
+        target_layer_ids=shape.target_layer_ids or spread_layers(spec.num_layers),
+        mask_token_id=mask_token(target) if shape.mask_token_id is None else shape.mask_token_id,
+        block_size=shape.block_size,
+        rms_norm_eps=float(config.rms_norm_eps),
+        max_position_embeddings=spec.max_context,
+        rope_parameters=dict(rope),
+        markov_rank=shape.markov_rank,
+        markov_head_type=shape.markov_head_type,
+        draft_vocab_size=shape.draft_vocab_size if pruned else None,
+        markov_w1_pruned=pruned,
+        target_fingerprint=target_fingerprint(*embed_head),
+    )
+
+
+def new_drafter(
+    target: Target, shape: DrafterShape, counts: Tensor, seed: int, dtype: torch.dtype
+) -> DSparkModel:
+    """Return a drafter at its first weights, with the target attached.
+
+    ``counts [V]`` say how frequent tokens are; a pruned draft vocabulary takes the most frequent.
+    """
+    config = drafter_config(target, shape)
+    ids = None
+    if config.draft_vocab_size is not None:
+        ids = choose_draft_vocab(counts, config.draft_vocab_size, target.spec.eos_token_ids)
+    model = DSparkModel(config, ids)
+    initialise(model, target.model, seed)
+    model = model.to(target.spec.device, dtype)
+    model.attach_target(*target_matrices(target.model))
+    return model.train()
+
+
+def loaded_drafter(target: Target, folder: Path, dtype: torch.dtype) -> DSparkModel:
+    """Return a trained drafter to go on with; ``DrafterMismatchError`` for another target's."""
+    model = load_drafter(folder, dtype=dtype, device=target.spec.device)
+    matrices = target_matrices(target.model)
+    check_drafter(model.config, target.spec, target_fingerprint(*matrices))
+    model.attach_target(*matrices)
+    return model.requires_grad_(True).train()

@@ -1,0 +1,98 @@
+"""The model card that lies beside a trained drafter."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentspark.dspark.config import DrafterConfig
+from agentspark.train.config import OptimConfig
+from agentspark.train.evaluate import OfflineTau
+
+CARD_FILE = "README.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingFacts:
+    """What a card tells that a config does not. Unknown is ``None`` and said so."""
+
+    target: str
+    prompt_files: Sequence[str]
+    data_licence: str | None
+    kinds: Sequence[str]
+    response_tokens: int
+    steps: int
+    anchors: int
+    hours: float
+    hardware: str
+    command: str | None
+    tau: OfflineTau
+    held_out: int
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def hardware_text(threads: int) -> str:
+    """Describe this machine as far as Python knows it."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"{name}, {threads} threads"
+
+
+def write_card(
+    folder: Path, config: DrafterConfig, optim: OptimConfig, facts: TrainingFacts
+) -> None:
+    """Write ``folder/README.md``."""
+    kinds = ", ".join(f"{k} {n}" for k, n in Counter(facts.kinds).most_common())
+    pruned = (
+        f"{config.draft_vocab_size} of {config.vocab_size} tokens can be drafted"
+        if config.draft_vocab_size
+        else "all tokens can be drafted"
+    )
+    loss = optim.loss
+    lines = [
+        f"# DSpark drafter for {facts.target}",
+        "",
+        "Proposes blocks of tokens that the target then verifies; outputs stay the target's own.",
+        f"{config.num_hidden_layers} draft layers, block of {config.block_size}, "
+        f"{config.markov_head_type} head of rank {config.markov_rank}, target layers "
+        f"{list(config.target_layer_ids)}, {pruned}. Embedding and LM head are the target's and "
+        "not in the file.",
+        "",
+        "## Data",
+        f"- Prompts: {', '.join(facts.prompt_files)}",
+        f"- Licence of the prompts: {facts.data_licence or 'unknown; see where they came from'}",
+        f"- Responses: {len(facts.kinds)} by the target itself, {facts.response_tokens:,} tokens "
+        f"({kinds})",
+        "",
+        "## Training",
+        f"- {facts.steps:,} steps, {facts.anchors:,} anchors, {facts.hours:.2f} hours on "
+        f"{facts.hardware}",
+        f"- AdamW, rate {optim.lr:g}, warm-up {optim.warmup:g}, cosine, clip {optim.clip:g}; "
+        f"loss {loss.ce:g} CE + {loss.l1:g} L1 + {loss.confidence:g} confidence, position decay "
+        f"{loss.decay}, seed {optim.seed}",
+        f"- Command: {f'`{facts.command}`' if facts.command else 'not recorded'}",
+        *(f"- {note}" for note in facts.notes),
+        "",
+        "## Measured",
+        f"Accepted length per round, bonus included, on {facts.held_out} responses held out of "
+        "training (whole blocks verified, computed from the target's stored predictions):",
+        "",
+        "| temperature | accepted length | acceptance of draft 1, 2, ... given the ones before |",
+        "| --- | --- | --- |",
+        f"| 0 | {facts.tau.greedy:.2f} | {_shares(facts.tau.conditional_greedy)} |",
+        f"| 1 | {facts.tau.sampled:.2f} | {_shares(facts.tau.conditional)} |",
+        "",
+    ]
+    (folder / CARD_FILE).write_text("\n".join(lines), encoding="utf-8")
+
+
+def _shares(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)

@@ -1,0 +1,151 @@
+"""The whole way from prompts to a drafter with its card; each part goes on where it was killed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from agentspark.config import EngineConfig
+from agentspark.dspark.checkpoint import WEIGHTS_FILE
+from agentspark.dspark.config import CONFIG_FILE
+from agentspark.dspark.model import DSparkModel
+from agentspark.engine.engine import Engine
+from agentspark.models.target import Target, load_target
+from agentspark.train.build import loaded_drafter, new_drafter
+from agentspark.train.card import TrainingFacts, hardware_text, write_card
+from agentspark.train.config import TrainConfig
+from agentspark.train.evaluate import OfflineTau
+from agentspark.train.extract import extract_features
+from agentspark.train.features import TargetReader
+from agentspark.train.prompts import read_prompt_files
+from agentspark.train.regenerate import regenerate
+from agentspark.train.responses import Response, read_responses
+from agentspark.train.source import ExampleSource, OnlineSource
+from agentspark.train.trainer import Trainer
+from agentspark.train.vocabulary import blend_counts, count_tokens
+
+RESPONSES_FILE = "responses.jsonl"
+FEATURES_FOLDER = "features"
+WORK_FOLDER = "work"
+
+# Counts tell how far a stage is: done, of how many, and the numbers to show beside.
+Advance = Callable[[float, float, dict[str, float]], None]
+# Opens the display of a stage by its title.
+Stage = Callable[[str], AbstractContextManager[Advance]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOutcome:
+    """A finished run: the drafter's folder, what it reached, and what was said on the way."""
+
+    drafter: Path
+    tau: OfflineTau
+    responses: int
+    warnings: tuple[str, ...]
+
+
+def train_drafter(
+    config: TrainConfig,
+    stage: Stage,
+    *,
+    command: str | None = None,
+    data_licence: str | None = None,
+) -> TrainOutcome:
+    """Regenerate, extract, train, measure, write the drafter and its card to ``config.out``.
+
+    Everything on the way lies in ``config.out/work``; started again with the same settings it
+    goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays).
+    """
+    work = config.out / WORK_FOLDER
+    work.mkdir(parents=True, exist_ok=True)
+    warnings = _responses(config, work, stage)
+    dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    target = load_target(config.target, dtype=torch.bfloat16, device=device)
+    responses = [r for r in read_responses(work / RESPONSES_FILE) if len(r.token_ids) > 1]
+    model = _drafter(config, target, responses, dtype)
+    source = _source(config, target, model, responses, work, stage)
+    if len(source) < len(responses):
+        warnings = (
+            *warnings,
+            f"{len(responses) - len(source)} responses are not used: their features do not fit "
+            "into max_disk. Raise it, or train online.",
+        )
+    trainer = Trainer(model, source, work, config.optim, config.data)
+    with stage("training") as advance:
+        tau = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
+        shutil.copyfile(work / "drafter" / name, config.out / name)
+    facts = TrainingFacts(
+        target=target.name,
+        prompt_files=[path.name for path in config.prompts],
+        data_licence=data_licence,
+        kinds=[r.kind for r in responses],
+        response_tokens=sum(len(r.token_ids) for r in responses),
+        steps=trainer.cursor.step,
+        anchors=trainer.anchors,
+        hours=trainer.elapsed_s / 3600.0,
+        hardware=hardware_text(torch.get_num_threads()),
+        command=command,
+        tau=tau,
+        held_out=len(trainer.split.held_out),
+        notes=warnings,
+    )
+    write_card(config.out, model.config, config.optim, facts)
+    return TrainOutcome(config.out, tau, len(responses), warnings)
+
+
+def _responses(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:
+    """Let the target answer what is not answered yet; return what the user should know."""
+    files = read_prompt_files(config.prompts)
+    # Files are often sorted by source; a part of them should be a sample of all of them.
+    random.Random(config.optim.seed).shuffle(files.prompts)
+    path = work / RESPONSES_FILE
+    engine_config = EngineConfig(exact=False)
+    with (
+        stage("responses") as advance,
+        Engine.load(config.target, drafter=None, config=engine_config) as engine,
+    ):
+        regenerate(
+            engine, files.prompts, path, config.data, seed=config.optim.seed,
+            progress=lambda done, total: advance(done, total, {}),
+        )  # fmt: skip
+    skipped = files.describe_skipped()
+    return () if skipped is None else (skipped,)
+
+
+def _drafter(
+    config: TrainConfig, target: Target, responses: Sequence[Response], dtype: torch.dtype
+) -> DSparkModel:
+    """Return the drafter to train: the run's own where it was begun, else ``init``, else new."""
+    begun = config.out / WORK_FOLDER / "drafter"
+    if (begun / WEIGHTS_FILE).exists():
+        return loaded_drafter(target, begun, dtype)
+    if config.init is not None:
+        return loaded_drafter(target, config.init, dtype)
+    size = target.spec.vocab_size
+    counts = blend_counts(
+        count_tokens((torch.tensor(r.token_ids) for r in responses), size),
+        count_tokens((torch.tensor(r.prompt_token_ids) for r in responses), size),
+    )
+    return new_drafter(target, config.shape, counts, config.optim.seed, dtype)
+
+
+def _source(
+    config: TrainConfig, target: Target, model: DSparkModel, responses: Sequence[Response],
+    work: Path, stage: Stage,
+) -> ExampleSource:  # fmt: skip
+    reader = TargetReader(target.model, model.config.target_layer_ids)
+    if config.data.online:
+        return OnlineSource(reader, responses)
+    with stage("features") as advance:
+        return extract_features(
+            reader, responses, work / FEATURES_FOLDER, config.data.max_disk_bytes,
+            lambda done, total: advance(done, total, {}),
+        )  # fmt: skip

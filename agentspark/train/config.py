@@ -1,0 +1,117 @@
+"""Settings of a training run, and their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentspark.config import Dtype
+from agentspark.dspark.config import HeadType
+from agentspark.errors import ConfigError
+from agentspark.train.loss import LossWeights
+
+
+def _positive(owner: object, *names: str) -> None:
+    for name in names:
+        value: Any = getattr(owner, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name}={value} cannot be used: give a number above 0.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrafterShape:
+    """What drafter to build; sizes not named here are the target's.
+
+    ``target_layer_ids`` ``None`` spreads four over the target's depth. ``draft_vocab_size``
+    ``None`` keeps the whole vocabulary. ``mask_token_id`` ``None`` takes a special token of the
+    tokenizer that texts do not use.
+    """
+
+    layers: int = 2
+    target_layer_ids: tuple[int, ...] | None = None
+    block_size: int = 7
+    markov_rank: int = 64
+    markov_head_type: HeadType = "vanilla"
+    draft_vocab_size: int | None = 8192
+    mask_token_id: int | None = None
+
+    def __post_init__(self) -> None:
+        """Reject sizes that cannot be (``ConfigError``)."""
+        _positive(self, "layers", "block_size", "markov_rank", "draft_vocab_size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimConfig:
+    """How the weights move and for how long.
+
+    A run ends after ``steps`` steps, or after ``minutes`` of training time where that comes first
+    (pauses between a kill and its resumption do not count); the learning rate warms up over the
+    first ``warmup`` share and falls along a cosine to ``final_lr`` of its peak at the end.
+    """
+
+    steps: int = 20_000
+    minutes: float | None = None
+    sequences_per_step: int = 4
+    anchors_per_sequence: int = 32
+    lr: float = 2e-3
+    warmup: float = 0.03
+    final_lr: float = 0.02
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    loss: LossWeights = field(default_factory=LossWeights)
+    dtype: Dtype = "bfloat16"
+    seed: int = 0
+    checkpoint_every_s: float = 120.0
+    evaluate_every_s: float = 600.0
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        """Reject values that cannot be (``ConfigError``)."""
+        _positive(
+            self, "steps", "minutes", "sequences_per_step", "anchors_per_sequence", "lr", "clip",
+            "checkpoint_every_s", "evaluate_every_s", "log_every",
+        )  # fmt: skip
+        if not 0.0 <= self.warmup < 1.0 or not 0.0 <= self.final_lr <= 1.0:
+            raise ConfigError("warmup must be from 0 to below 1 and final_lr from 0 to 1.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Where responses come from and how much of them is kept.
+
+    ``temperatures`` are mixed in turn over the prompts. One in ``held_out_every`` sequences, by a
+    hash of its id, is kept out of training to measure on. ``max_disk_bytes`` bounds the stored
+    features; ``online`` stores none and runs the target at every step.
+    """
+
+    max_responses: int | None = None
+    max_tokens: int = 256
+    max_prompt_tokens: int = 1024
+    temperatures: tuple[float, ...] = (0.0, 0.8)
+    held_out_every: int = 40
+    held_out_most: int = 48
+    max_disk_bytes: int = 20 << 30
+    online: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject values that cannot be (``ConfigError``)."""
+        _positive(
+            self, "max_responses", "max_tokens", "max_prompt_tokens", "held_out_every",
+            "max_disk_bytes",
+        )  # fmt: skip
+        if not self.temperatures or min(self.temperatures) < 0.0:
+            raise ConfigError("temperatures must be one or more numbers from 0.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Everything ``agentspark train`` is told."""
+
+    target: str | Path
+    prompts: tuple[Path, ...]
+    out: Path
+    init: Path | None = None
+    shape: DrafterShape = field(default_factory=DrafterShape)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: DataConfig = field(default_factory=DataConfig)

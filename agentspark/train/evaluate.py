@@ -1,0 +1,109 @@
+"""How many tokens a round would yield, without running rounds.
+
+Greedy acceptance can be computed exactly from stored examples: as long as drafts are accepted the
+drafted prefix *is* the response, so teacher forcing equals drafting, and a walk over the response
+visits the anchors that real rounds would visit. At temperature 1 the rows' acceptance
+probabilities give the expectation over a round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agentspark.dspark.model import DSparkModel
+from agentspark.train.blocks import Example, run_blocks
+from agentspark.train.loss import LossWeights, block_loss, column_map
+
+_ANCHORS = 64
+_GREEDY_SHARE = 0.97
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineTau:
+    """Accepted length per round (bonus included) on held-out responses.
+
+    ``greedy`` is the walk over the greedy responses, ``sampled`` the expectation at temperature 1
+    over all anchors of all responses; ``nan`` where there are none. ``conditional[k]`` is the mean
+    probability at temperature 1 that draft ``k + 1`` is accepted after the response's own tokens,
+    ``conditional_greedy[k]`` the share of greedy drafts accepted where all before them were.
+    """
+
+    greedy: float
+    sampled: float
+    conditional: list[float]
+    conditional_greedy: list[float]
+    rounds: int
+    anchors: int
+
+
+@torch.no_grad()
+def accept_table(
+    model: DSparkModel, example: Example, columns: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``accept, hit, valid``, each ``[N, K]``, for all ``N`` anchors of an example."""
+    anchors = torch.arange(example.start, example.tokens.numel() - 1)
+    block = model.config.block_size
+    accept, hit, valid = [], [], []
+    for some in anchors.split(_ANCHORS):
+        rows = run_blocks(model, [example], [some])
+        parts = block_loss(model, [example], rows, columns, LossWeights())
+        accept.append(parts.accept.view(-1, block))
+        hit.append(parts.hit.view(-1, block))
+        valid.append(rows.valid.view(-1, block))
+    return torch.cat(accept), torch.cat(hit), torch.cat(valid)
+
+
+def is_greedy(example: Example) -> bool:
+    """Whether a response was chosen greedily, as far as its tokens tell.
+
+    A few tokens may differ from the stored best ones, by ties that rounding decides.
+    """
+    same = example.best[:-1] == example.tokens[example.start + 1 :]
+    return bool(same.float().mean() > _GREEDY_SHARE)
+
+
+def walk(lengths: list[int]) -> tuple[int, int]:
+    """Return ``(tokens, rounds)`` of greedy rounds where anchor ``i`` accepts ``lengths[i]``."""
+    at = rounds = 0
+    while at < len(lengths):
+        at += lengths[at] + 1
+        rounds += 1
+    return at, rounds
+
+
+def offline_tau(model: DSparkModel, examples: Iterable[Example]) -> OfflineTau:
+    """Return accepted lengths over held-out examples (greedy responses for ``greedy``)."""
+    columns = column_map(model)
+    block = model.config.block_size
+    tokens = rounds = 0
+    expected, blocks = 0.0, 0
+    soft, hard, count = torch.zeros(block), torch.zeros(block), torch.zeros(block)
+    reached = torch.zeros(block)
+    for example in examples:
+        accept, hit, valid = (t.cpu() for t in accept_table(model, example, columns))
+        full = valid.all(dim=1)
+        expected += float((accept[full].cumprod(dim=1).sum(dim=1) + 1.0).sum())
+        blocks += int(full.sum())
+        soft += accept[full].sum(dim=0)
+        count += full.sum()
+        if not is_greedy(example):
+            continue
+        good = (hit & valid).int().cumprod(dim=1)
+        stepped, passes = walk(good.sum(dim=1).tolist())
+        tokens, rounds = tokens + stepped, rounds + passes
+        before = torch.cat((torch.ones_like(good[:, :1]), good[:, :-1]), dim=1)
+        hard += good[full].sum(dim=0)
+        reached += before[full].sum(dim=0)
+    return OfflineTau(
+        greedy=tokens / rounds if rounds else math.nan,
+        sampled=expected / blocks if blocks else math.nan,
+        conditional=(soft / count.clamp(min=1)).tolist(),
+        conditional_greedy=(hard / reached.clamp(min=1)).tolist(),
+        rounds=rounds,
+        anchors=blocks,
+    )

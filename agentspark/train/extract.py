@@ -1,0 +1,68 @@
+"""From responses to stored features: the target reads each response once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from agentspark.errors import TrainError
+from agentspark.train.blocks import Example
+from agentspark.train.features import TargetReader
+from agentspark.train.responses import Response
+from agentspark.train.store import FeatureStore, write_shard
+
+SHARD_SEQUENCES = 48
+
+Progress = Callable[[int, int], None]
+
+
+def extract_features(
+    reader: TargetReader,
+    responses: Iterable[Response],
+    folder: Path,
+    max_disk_bytes: int,
+    progress: Progress | None = None,
+) -> FeatureStore:
+    """Store the features of responses that have none yet, up to ``max_disk_bytes`` on disk.
+
+    Responses beyond the bound stay unused (use ``online`` for all of them). Raises ``TrainError``
+    where the disk fills before, with the shards written so far kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("*.writing"):
+        left.unlink()
+    store = FeatureStore(folder)
+    done = {store.entry(i).id for i in range(len(store))}
+    todo = [r for r in responses if r.id not in done and len(r.token_ids) > 1]
+    batch: list[tuple[str, str, float, Example]] = []
+    for number, response in enumerate(todo, start=1):
+        if store.bytes + _size(batch) >= max_disk_bytes:
+            break
+        tokens = [*response.prompt_token_ids, *response.token_ids]
+        example = reader.read(tokens, len(response.prompt_token_ids))
+        batch.append((response.id, response.kind, response.temperature, example))
+        if len(batch) == SHARD_SEQUENCES:
+            _write(store, batch)
+            batch = []
+        if progress is not None:
+            progress(number, len(todo))
+    if batch:
+        _write(store, batch)
+    return store
+
+
+def _size(batch: list[tuple[str, str, float, Example]]) -> int:
+    return sum(e.hidden.nbytes + e.last.nbytes + 8 * e.tokens.numel() for *_, e in batch)
+
+
+def _write(store: FeatureStore, batch: list[tuple[str, str, float, Example]]) -> None:
+    path = store.next_shard()
+    try:
+        write_shard(path, batch)
+    except Exception as error:
+        path.with_suffix(".writing").unlink(missing_ok=True)
+        raise TrainError(
+            f"features cannot be written to {path.parent} ({error}): free some disk, or lower "
+            "max_disk; a new start goes on from what is there."
+        ) from error
+    store.refresh()

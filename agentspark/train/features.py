@@ -1,0 +1,108 @@
+"""What the target said about a sequence: hidden states of chosen layers, and its predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from agentspark.errors import TrainError, UnsupportedModelError
+from agentspark.train.blocks import Example
+
+# Rows whose full-vocabulary logits are held at once.
+_ROWS = 128
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """Return the target's decoder layers, in order."""
+    layers = getattr(model.base_model, "layers", None)
+    if not isinstance(layers, nn.ModuleList):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} keeps its decoder layers elsewhere than in `model.layers`: "
+            "drafters can be trained for Llama- and Qwen-like targets."
+        )
+    return layers
+
+
+def target_matrices(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+    """Return the target's embedding and LM head, both ``[V, d]``."""
+    out = model.get_output_embeddings()
+    weight = None if out is None else getattr(out, "weight", None)
+    if not isinstance(weight, Tensor):
+        raise UnsupportedModelError(f"{type(model).__name__} has no plain LM head to draft with.")
+    embed = model.get_input_embeddings().weight
+    if not isinstance(embed, Tensor):
+        raise UnsupportedModelError(f"{type(model).__name__} has no plain embedding.")
+    return embed, weight
+
+
+class TargetReader:
+    """Runs the target over finished sequences and keeps what training needs.
+
+    ``layer_ids`` are 0-based decoder layers (their output is kept), -1 the embedding output.
+    """
+
+    def __init__(self, model: PreTrainedModel, layer_ids: Sequence[int]) -> None:
+        if getattr(model.config, "final_logit_softcapping", None):
+            raise UnsupportedModelError(
+                "this target caps its logits, which the drafter's LM head does not: "
+                "no drafter can be trained for it yet."
+            )
+        self.model = model
+        self.layer_ids = tuple(layer_ids)
+        self.layers = decoder_layers(model)
+        if not self.layer_ids or self.layer_ids[-1] >= len(self.layers) - 1:
+            raise TrainError(
+                f"target_layer_ids={self.layer_ids} cannot be read of {len(self.layers)} layers: "
+                "give increasing numbers below the last layer's."
+            )
+        self.embed, self.lm_head = target_matrices(model)
+
+    @torch.inference_mode()
+    def read(self, tokens: Sequence[int], start: int) -> Example:
+        """Return the example of one sequence whose response begins at ``start``."""
+        if not 0 < start < len(tokens):
+            raise TrainError(
+                f"a sequence of {len(tokens)} tokens with its response at {start} has no prompt "
+                "or no response: leave it out."
+            )
+        kept: dict[int, Tensor] = {}
+
+        def keep(layer: int, output: Any) -> None:
+            kept[layer] = output[0] if isinstance(output, tuple) else output
+
+        modules = [
+            self.model.get_input_embeddings() if i < 0 else self.layers[i] for i in self.layer_ids
+        ]
+        hooks = [
+            module.register_forward_hook(lambda _m, _a, output, i=i: keep(i, output))
+            for i, module in zip(self.layer_ids, modules, strict=True)
+        ]
+        try:
+            ids = torch.tensor([list(tokens)], device=self.embed.device)
+            output = self.model.base_model(input_ids=ids, use_cache=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        last = output.last_hidden_state[0, start:]
+        log_norm, best = self._predict(last)
+        hidden = torch.cat([kept[i].view(len(tokens), -1) for i in self.layer_ids], dim=-1)
+        return Example(
+            tokens=ids[0].cpu(),
+            start=start,
+            hidden=hidden.to("cpu", torch.bfloat16),
+            last=last.to("cpu", torch.bfloat16),
+            log_norm=log_norm.cpu(),
+            best=best.cpu(),
+        )
+
+    def _predict(self, last: Tensor) -> tuple[Tensor, Tensor]:
+        norms, best = [], []
+        for rows in last.split(_ROWS):
+            logits = rows @ self.lm_head.t()
+            norms.append(torch.logsumexp(logits.float(), dim=-1))
+            best.append(logits.argmax(dim=-1))
+        return torch.cat(norms), torch.cat(best)

@@ -1,0 +1,97 @@
+"""Prompt files: JSON lines, plain or gzipped; bad lines are counted and named, never silent."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentspark.errors import DataError
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt: chat messages, or token ids where they were made already."""
+
+    id: str
+    kind: str
+    messages: list[dict[str, Any]] | None
+    token_ids: list[int] | None
+
+
+@dataclass(slots=True)
+class PromptFiles:
+    """What was read: the prompts, and ``(file, line, reason)`` of the lines left out."""
+
+    prompts: list[Prompt] = field(default_factory=list)
+    skipped: list[tuple[Path, int, str]] = field(default_factory=list)
+
+    def describe_skipped(self) -> str | None:
+        """Return one sentence on the lines left out, ``None`` where there are none."""
+        if not self.skipped:
+            return None
+        some = "; ".join(f"{p.name} line {n}: {why}" for p, n, why in self.skipped[:_SHOWN])
+        more = len(self.skipped) - _SHOWN
+        rest = f" and {more} more" if more > 0 else ""
+        return f"{len(self.skipped)} prompt lines were left out ({some}{rest})."
+
+
+def read_prompt_files(paths: Sequence[Path]) -> PromptFiles:
+    """Read prompt files in order; the first of several prompts with one id is taken.
+
+    A line is ``{"id", "messages": [{"role", "content"}, ...]}`` or ``{"id", "prompt_token_ids"}``,
+    with an optional ``kind``. Raises ``DataError`` for a file that cannot be read and where no
+    line can be used.
+    """
+    out, seen = PromptFiles(), set[str]()
+    for path in paths:
+        for number, line in _lines(path):
+            try:
+                prompt = _parse(json.loads(line))
+                if prompt.id in seen:
+                    raise ValueError(f"id {prompt.id!r} came before")
+            except (ValueError, KeyError, TypeError) as error:
+                reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+                out.skipped.append((path, number, reason))
+                continue
+            seen.add(prompt.id)
+            out.prompts.append(prompt)
+    if not out.prompts:
+        raise DataError(
+            f"no usable prompt in {', '.join(map(str, paths)) or 'no file'}: "
+            f"{out.describe_skipped() or 'the files are empty'}"
+        )
+    return out
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                if line.strip():
+                    yield number, line
+    except (OSError, EOFError) as error:
+        raise DataError(f"prompt file {path} cannot be read ({error}): check the path.") from error
+
+
+def _parse(raw: Any) -> Prompt:
+    if not isinstance(raw, dict):
+        raise ValueError("not a JSON object")
+    messages, ids = raw.get("messages"), raw.get("prompt_token_ids")
+    if (messages is None) == (ids is None):
+        raise ValueError("give either messages or prompt_token_ids")
+    if messages is not None:
+        if not isinstance(messages, list) or not messages:
+            raise ValueError("messages is not a list with something in it")
+        for message in messages:
+            role, content = message["role"], message["content"]
+            if not isinstance(role, str) or not isinstance(content, str):
+                raise ValueError("a message's role or content is not text")
+    elif not isinstance(ids, list) or not ids or not all(type(i) is int for i in ids):
+        raise ValueError("prompt_token_ids is not a list of whole numbers")
+    return Prompt(str(raw["id"]), str(raw.get("kind") or "unknown"), messages, ids)

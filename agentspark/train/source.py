@@ -1,0 +1,87 @@
+"""Where a trainer gets its examples: from stored shards, or from the target itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentspark.train.blocks import Example
+from agentspark.train.features import TargetReader
+from agentspark.train.responses import Response
+from agentspark.train.store import Entry
+
+
+class ExampleSource(Protocol):
+    """Numbered sequences; more may appear at ``refresh``, numbers never change."""
+
+    def refresh(self) -> int:
+        """Look for new sequences; return how many there are."""
+
+    def __len__(self) -> int:
+        """Return how many sequences there are."""
+
+    def entry(self, index: int) -> Entry:
+        """Return what is known of a sequence without computing it."""
+
+    def example(self, index: int) -> Example:
+        """Return the sequence with the target's states."""
+
+
+class OnlineSource:
+    """Runs the target for every example: no disk, at the price of time (``--online``)."""
+
+    def __init__(self, reader: TargetReader, responses: Sequence[Response]) -> None:
+        self.reader = reader
+        self.responses = responses
+
+    def refresh(self) -> int:
+        """Return the number of responses; they do not change."""
+        return len(self.responses)
+
+    def __len__(self) -> int:
+        """Return the number of responses."""
+        return len(self.responses)
+
+    def entry(self, index: int) -> Entry:
+        """Return a response's sizes."""
+        r = self.responses[index]
+        start = len(r.prompt_token_ids)
+        return Entry(r.id, r.kind, r.temperature, start, 0, start + len(r.token_ids), 0)
+
+    def example(self, index: int) -> Example:
+        """Run the target over one response."""
+        r = self.responses[index]
+        return self.reader.read([*r.prompt_token_ids, *r.token_ids], len(r.prompt_token_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Sequence numbers to train on and to measure on."""
+
+    train: list[int]
+    held_out: list[int]
+
+
+def is_held_out(name: str, every: int) -> bool:
+    """Whether the sequence of prompt ``name`` is held out; the same in every run."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:8], "big") % every == 0
+
+
+def split_source(source: ExampleSource, every: int, most: int) -> Split:
+    """Split a source; sequences with no more than one anchor are in neither part.
+
+    At most ``most`` are measured on (greedy responses first); the rest of the held-out ones stay
+    unused. As a source grows, the training part only grows at its end.
+    """
+    train: list[int] = []
+    held: list[int] = []
+    for index in range(len(source)):
+        entry = source.entry(index)
+        if entry.anchors < 2:
+            continue
+        (held if is_held_out(entry.id, every) else train).append(index)
+    held.sort(key=lambda i: (source.entry(i).temperature > 0.0, i))
+    return Split(train=train, held_out=held[:most])

@@ -1,0 +1,84 @@
+"""What a run needs to go on after a kill, in one file that is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agentspark.errors import TrainError
+from agentspark.train.anchors import Cursor
+
+STATE_FILE = "state.pt"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run between two steps.
+
+    ``drafter`` is the drafter's config, ``elapsed_s`` the time trained, ``anchors`` how many
+    blocks were trained on.
+    """
+
+    cursor: Cursor
+    elapsed_s: float
+    anchors: int
+    seed: int
+    drafter: dict[str, Any]
+    optimizer: dict[str, Any]
+
+
+def save_state(state: RunState, path: Path) -> None:
+    """Write the state; on a full disk the one before stays and ``TrainError`` says so."""
+    temporary = path.with_suffix(".writing")
+    content = {
+        "version": _VERSION,
+        "cursor": asdict(state.cursor),
+        "elapsed_s": state.elapsed_s,
+        "anchors": state.anchors,
+        "seed": state.seed,
+        "drafter": state.drafter,
+        "optimizer": state.optimizer,
+    }
+    try:
+        with temporary.open("wb") as handle:
+            torch.save(content, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TrainError(
+            f"the training state cannot be written to {path} ({error.strerror}): free some disk "
+            "and start again; the run goes on from the state saved before."
+        ) from error
+
+
+def load_state(path: Path) -> RunState | None:
+    """Read the state, ``None`` where there is none yet."""
+    if not path.exists():
+        return None
+    try:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+        if raw["version"] != _VERSION:
+            raise TrainError(
+                f"{path} was written by another version of agentspark: move it away to start anew."
+            )
+        return RunState(
+            cursor=Cursor(**raw["cursor"]),
+            elapsed_s=raw["elapsed_s"],
+            anchors=raw["anchors"],
+            seed=raw["seed"],
+            drafter=raw["drafter"],
+            optimizer=raw["optimizer"],
+        )
+    except TrainError:
+        raise
+    except Exception as error:  # the unpickler fails on broken files in many ways
+        raise TrainError(
+            f"the training state {path} cannot be read ({error}): move it away to start anew."
+        ) from error

@@ -1,0 +1,193 @@
+"""The training loop: draw anchors, run blocks, step, log, save; it resumes where it was killed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from agentspark.dspark.checkpoint import save_drafter
+from agentspark.dspark.model import DSparkModel
+from agentspark.errors import DivergedError, TrainError
+from agentspark.train.anchors import Cursor, next_batch, step_anchors
+from agentspark.train.blocks import run_blocks
+from agentspark.train.config import DataConfig, OptimConfig
+from agentspark.train.evaluate import OfflineTau, offline_tau
+from agentspark.train.loss import block_loss, column_map
+from agentspark.train.meter import Meter
+from agentspark.train.optimizer import MasterAdamW
+from agentspark.train.runlog import RunLog
+from agentspark.train.source import ExampleSource, split_source
+from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
+
+Report = Callable[[float, dict[str, float]], None]
+
+LOG_FILE = "run.jsonl"
+
+
+class Trainer:
+    """Trains one drafter on one source; files go to ``folder``.
+
+    ``model`` has its target attached and computes in the run's dtype. ``folder/state.pt`` is the
+    run's state, ``folder/run.jsonl`` its log and ``folder/drafter`` the drafter as last saved.
+    """
+
+    def __init__(
+        self, model: DSparkModel, source: ExampleSource, folder: Path,
+        optim: OptimConfig, data: DataConfig,
+    ) -> None:  # fmt: skip
+        self.model, self.source, self.folder = model, source, folder
+        self.config, self.data = optim, data
+        self.columns = column_map(model).to(model.backbone.fc.weight.device)
+        self.optimizer = MasterAdamW(model, weight_decay=optim.weight_decay, clip=optim.clip)
+        self.log = RunLog(folder / LOG_FILE)
+        self.cursor, self.elapsed_s, self.anchors = Cursor(), 0.0, 0
+        self.split = split_source(source, data.held_out_every, data.held_out_most)
+        # True between the first changed weight of a step and its counting: no state to be saved.
+        self._moving = False
+        self._resume()
+
+    def _resume(self) -> None:
+        state = load_state(self.folder / STATE_FILE)
+        if state is None:
+            return
+        if state.drafter != self.model.config.to_json() or state.seed != self.config.seed:
+            raise TrainError(
+                f"{self.folder} holds a run of another drafter or seed: give the settings it "
+                "was started with, or another folder."
+            )
+        if state.cursor.size > len(self.split.train):
+            raise TrainError(
+                f"the run in {self.folder} was trained on {state.cursor.size} sequences and only "
+                f"{len(self.split.train)} are there: put the missing features back."
+            )
+        self.optimizer.load_state_dict(state.optimizer)
+        self.cursor, self.elapsed_s = state.cursor, state.elapsed_s
+        self.anchors = state.anchors
+        self.log.write("resumed", step=self.cursor.step, elapsed_s=self.elapsed_s)
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        share = self.cursor.step / self.config.steps
+        if self.config.minutes is not None:
+            share = max(share, self.elapsed_s / (60.0 * self.config.minutes))
+        return min(share, 1.0)
+
+    def learning_rate(self) -> float:
+        """Return the rate of the next step: linear warm-up, then a cosine."""
+        c, done = self.config, self.progress
+        if done < c.warmup:
+            # The first steps of a run have no progress yet, and a rate of zero would lose them.
+            return c.lr * max(done / c.warmup, 0.02)
+        angle = math.pi * (done - c.warmup) / (1.0 - c.warmup)
+        return c.lr * (c.final_lr + (1.0 - c.final_lr) * 0.5 * (1.0 + math.cos(angle)))
+
+    def run(self, report: Report | None = None) -> OfflineTau:
+        """Train to the end, and measure; ``report`` gets the progress and the log's numbers.
+
+        Raises ``DivergedError`` where the loss or the gradient stops being finite; the state and
+        the drafter saved before stay. A ``KeyboardInterrupt`` saves, unless it comes while the
+        weights are being changed, and passes on.
+        """
+        if not self.split.train:
+            raise TrainError("there is no response to train on: give more prompts.")
+        meter = Meter(self.model.config.block_size)
+        saved = measured = self.elapsed_s
+        try:
+            while self.progress < 1.0:
+                began = time.monotonic()
+                self._step(meter)
+                self.elapsed_s += time.monotonic() - began
+                if self.cursor.step % self.config.log_every == 0:
+                    numbers = meter.take()
+                    self.log.write(
+                        "step", step=self.cursor.step, epoch=self.cursor.epoch,
+                        elapsed_s=self.elapsed_s, lr=self.learning_rate(), **numbers,
+                    )  # fmt: skip
+                    if report is not None:
+                        report(self.progress, numbers)
+                if self.elapsed_s - saved >= self.config.checkpoint_every_s:
+                    self.save()
+                    saved = self.elapsed_s
+                if self.elapsed_s - measured >= self.config.evaluate_every_s:
+                    self.measure()
+                    measured = self.elapsed_s
+        except KeyboardInterrupt:
+            if not self._moving:
+                self.save()
+            raise
+        self.save()
+        return self.measure()
+
+    def _step(self, meter: Meter) -> None:
+        c, before = self.config, self.cursor
+        if before.position + c.sequences_per_step > before.size:
+            self.source.refresh()
+            self.split = split_source(
+                self.source, self.data.held_out_every, self.data.held_out_most
+            )
+        few = min(c.sequences_per_step, len(self.split.train))
+        chosen, after = next_batch(before, c.seed, few, len(self.split.train))
+        numbers = [self.split.train[i] for i in chosen]
+        examples = [self.source.example(i) for i in numbers]
+        anchors: list[Tensor] = [
+            step_anchors(c.seed, before.step, i, e.start, e.tokens.numel(), c.anchors_per_sequence)
+            for i, e in zip(numbers, examples, strict=True)
+        ]
+        rows = run_blocks(self.model, examples, anchors)
+        parts = block_loss(self.model, examples, rows, self.columns, c.loss)
+        parts.total.backward()
+        norm = math.nan
+        self._moving = True
+        if bool(torch.isfinite(parts.total.detach())):
+            norm = self.optimizer.step(self.learning_rate())
+        if not math.isfinite(norm):
+            self.log.write("diverged", step=before.step, sequences=numbers)
+            raise DivergedError(
+                f"the loss is not finite at step {before.step} (sequences {numbers}): the state "
+                f"saved before is kept in {self.folder}. Lower the learning rate and start again."
+            )
+        meter.add(parts, rows.valid, norm)
+        self.anchors += sum(a.numel() for a in anchors)
+        self.cursor = after
+        self._moving = False
+
+    def save(self) -> None:
+        """Write the state and the drafter as they are now."""
+        save_state(
+            RunState(
+                cursor=self.cursor,
+                elapsed_s=self.elapsed_s,
+                anchors=self.anchors,
+                seed=self.config.seed,
+                drafter=self.model.config.to_json(),
+                optimizer=self.optimizer.state_dict(),
+            ),
+            self.folder / STATE_FILE,
+        )
+        try:
+            save_drafter(self.model, self.folder / "drafter")
+        except (OSError, SafetensorError) as error:
+            raise TrainError(
+                f"the drafter cannot be written to {self.folder} ({error}): free some disk and "
+                "start again; the run goes on from its saved state."
+            ) from error
+
+    def measure(self) -> OfflineTau:
+        """Measure accepted length on the held-out sequences and log it."""
+        self.model.eval()
+        with torch.no_grad():
+            tau = offline_tau(self.model, map(self.source.example, self.split.held_out))
+        self.model.train()
+        self.log.write(
+            "evaluation", step=self.cursor.step, elapsed_s=self.elapsed_s,
+            sequences=len(self.split.held_out), tau_greedy=tau.greedy, tau_sampled=tau.sampled,
+            conditional=tau.conditional, conditional_greedy=tau.conditional_greedy,
+        )  # fmt: skip
+        return tau

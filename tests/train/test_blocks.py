@@ -1,0 +1,51 @@
+"""Packed blocks give what each block gives alone."""
+
+from __future__ import annotations
+
+import torch
+
+from agentspark.dspark.backbone import plain_attend
+from agentspark.train.blocks import run_blocks
+
+
+def test_packed_blocks_equal_single_ones(model, make_example):
+    examples = [make_example(14, 5, 1), make_example(11, 3, 2)]
+    anchors = [torch.tensor([5, 8, 12]), torch.tensor([4])]
+    rows = run_blocks(model, examples, anchors)
+    got, at = rows.hidden.view(4, 4, -1), 0
+    for example, chosen in zip(examples, anchors, strict=True):
+        for anchor in chosen.tolist():
+            backbone = model.backbone
+            features = backbone.context_features(example.hidden[:anchor])
+            context = backbone.context_kv(features, torch.arange(anchor))
+            x = model.block_inputs(example.tokens[anchor : anchor + 1])
+            places = torch.arange(anchor, anchor + 4)
+            alone = backbone.block_hidden(x, places, plain_attend(context))
+            torch.testing.assert_close(got[at], alone, atol=1e-5, rtol=1e-4)
+            at += 1
+
+
+def test_rows_name_their_tokens_and_teacher_rows(model, make_example):
+    first, second = make_example(14, 5, 1), make_example(11, 3, 2)
+    rows = run_blocks(model, [first, second], [torch.tensor([11]), torch.tensor([4])])
+    assert rows.prev[:3].tolist() == first.tokens[11:14].tolist()
+    assert rows.label[:2].tolist() == first.tokens[12:14].tolist()
+    assert rows.valid.tolist() == [True, True, False, False, True, True, True, True]
+    assert rows.slot.tolist() == [0, 1, 2, 3] * 2
+    assert rows.label[4:].tolist() == second.tokens[5:9].tolist()
+    # The token after position p is predicted by the target's row of position p.
+    assert rows.teacher[:2].tolist() == [6, 7]
+    assert rows.teacher[4:].tolist() == [9 + 1, 9 + 2, 9 + 3, 9 + 4]
+
+
+def test_a_block_sees_nothing_of_its_anchor_or_later(model, make_example):
+    example = make_example()
+    rows = run_blocks(model, [example], [torch.tensor([6, 9])])
+    changed = example.hidden.clone()
+    changed[6:] = 0.0
+    other = type(example)(
+        example.tokens, example.start, changed, example.last, example.log_norm, example.best
+    )
+    again = run_blocks(model, [other], [torch.tensor([6, 9])])
+    assert torch.equal(rows.hidden[:4], again.hidden[:4])
+    assert not torch.allclose(rows.hidden[4:], again.hidden[4:])

@@ -1,0 +1,148 @@
+"""From prompts to a drafter with its card, on a tiny target, through the engine."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from agentspark.config import EngineConfig
+from agentspark.engine.engine import Engine
+from agentspark.engine.params import SamplingParams
+from agentspark.errors import DataError, DrafterMismatchError
+from agentspark.train.command import train_drafter
+from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
+from agentspark.train.progress import silent_stage
+from agentspark.train.prompts import Prompt
+from agentspark.train.regenerate import regenerate
+from agentspark.train.responses import read_responses
+
+DATA = DataConfig(max_tokens=12, held_out_every=4)
+
+
+@pytest.fixture(scope="module")
+def prompt_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
+    lines = [
+        {"id": f"p{i}", "kind": "chat", "messages": [{"role": "user", "content": f"say {i}"}]}
+        for i in range(10)
+    ]
+    path.write_text("\n".join(json.dumps(line) for line in lines) + "\nbroken\n")
+    return path
+
+
+def config(target: Path, prompts: Path, out: Path) -> TrainConfig:
+    return TrainConfig(
+        target=target,
+        prompts=(prompts,),
+        out=out,
+        shape=DrafterShape(layers=1, block_size=3, markov_rank=8, draft_vocab_size=128),
+        optim=OptimConfig(steps=6, sequences_per_step=2, anchors_per_sequence=4, log_every=2),
+        data=DATA,
+    )
+
+
+def test_prompts_become_a_drafter_that_the_engine_takes(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    shown: list[str] = []
+
+    @contextmanager
+    def stage(title: str):
+        shown.append(title)
+        yield lambda done, total, numbers: None
+
+    out = tmp_path / "drafter"
+    outcome = train_drafter(
+        config(tiny_target_dir, prompt_file, out), stage, command="train", data_licence="CC0"
+    )
+    assert shown == ["responses", "features", "training"]
+    assert outcome.responses == 10
+    assert any("line 11" in warning for warning in outcome.warnings)
+    card = (out / "README.md").read_text()
+    assert all(word in card for word in ("CC0", "`train`", "6 steps", "prompts.jsonl", "line 11"))
+    with Engine.load(tiny_target_dir, drafter=out) as engine:
+        done = engine.generate([1, 5, 6], SamplingParams(max_tokens=8, ignore_eos=True))
+        assert done.counts.draft_tokens > 0
+
+    # Started again it has nothing to do; with more steps it goes on with the same responses.
+    answers = (out / "work" / "responses.jsonl").read_bytes()
+    again = config(tiny_target_dir, prompt_file, out)
+    longer = replace(again, optim=replace(again.optim, steps=8))
+    train_drafter(longer, silent_stage)
+    assert (out / "work" / "responses.jsonl").read_bytes() == answers
+    log = [json.loads(x) for x in (out / "work" / "run.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in log if e["event"] == "step"] == [2, 4, 6, 8]
+
+
+def test_online_training_stores_no_features(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    base = config(tiny_target_dir, prompt_file, tmp_path / "out")
+    train_drafter(replace(base, data=replace(DATA, online=True)), silent_stage)
+    assert not (tmp_path / "out" / "work" / "features").exists()
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_drafter_of_another_target_is_no_start(
+    tiny_target_dir: Path, tiny_qwen3_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    first = config(tiny_qwen3_dir, prompt_file, tmp_path / "first")
+    train_drafter(first, silent_stage)
+    second = config(tiny_target_dir, prompt_file, tmp_path / "second")
+    with pytest.raises(DrafterMismatchError):
+        train_drafter(replace(second, init=tmp_path / "first"), silent_stage)
+
+
+def test_a_missing_prompt_file_is_told_before_anything_is_loaded(tmp_path: Path):
+    wrong = config(tmp_path / "no-target", tmp_path / "absent.jsonl", tmp_path / "out")
+    with pytest.raises(DataError, match="absent"):
+        train_drafter(wrong, silent_stage)
+
+
+def prompts(count: int) -> list[Prompt]:
+    return [Prompt(f"p{i}", "chat", None, [1, 5, 6 + i]) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_target_dir: Path):
+    settings = EngineConfig(max_requests=4)
+    with Engine.load(tiny_target_dir, drafter=None, config=settings) as loaded:
+        yield loaded
+
+
+def test_responses_are_resumed_after_a_kill(engine, tmp_path: Path):
+    whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
+    assert regenerate(engine, prompts(9), whole, DATA) == 9
+
+    def kill(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        regenerate(engine, prompts(9), broken, DATA, progress=kill)
+    with broken.open("a") as handle:
+        handle.write('{"id": "p8", "prompt_tok')
+    assert regenerate(engine, prompts(9), broken, DATA) == 9
+    assert {r.id: r for r in read_responses(broken)} == {r.id: r for r in read_responses(whole)}
+
+
+def test_long_and_equal_prompts_are_left_out_and_the_number_is_bounded(engine, tmp_path: Path):
+    some = [
+        *prompts(3),
+        Prompt("twin", "chat", None, [1, 5, 6]),
+        Prompt("long", "chat", None, [5] * 99),
+    ]
+    data = replace(DATA, max_prompt_tokens=50)
+    regenerate(engine, some, tmp_path / "a.jsonl", data)
+    assert {r.id for r in read_responses(tmp_path / "a.jsonl")} == {"p0", "p1", "p2"}
+    assert regenerate(engine, prompts(9), tmp_path / "b.jsonl", replace(DATA, max_responses=2)) == 2
+    temperatures = {r.temperature for r in read_responses(tmp_path / "a.jsonl")}
+    assert temperatures == {0.0, 0.8}
+    assert (
+        torch.tensor([len(r.token_ids) for r in read_responses(tmp_path / "a.jsonl")]).max() <= 12
+    )

@@ -1,0 +1,112 @@
+"""What is read of a target is what the target computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from agentspark.errors import TrainError
+from agentspark.models.target import Target, load_target
+from agentspark.train.build import drafter_config, mask_token, new_drafter, spread_layers
+from agentspark.train.config import DrafterShape
+from agentspark.train.extract import extract_features
+from agentspark.train.features import TargetReader
+from agentspark.train.responses import Response
+from agentspark.train.vocabulary import blend_counts, choose_draft_vocab, count_tokens, coverage
+
+TOKENS = [1, 40, 41, 90, 7, 300, 22, 2]
+
+
+@pytest.fixture(scope="module")
+def target(tiny_target_dir: Path) -> Target:
+    return load_target(tiny_target_dir, dtype=torch.float32)
+
+
+@torch.no_grad()
+def test_hidden_states_and_predictions_are_the_targets(target):
+    reader, first = TargetReader(target.model, (-1, 0, 1)), target.model.model.layers[0]
+    hooks = len(first._forward_hooks)
+    example = reader.read(TOKENS, 3)
+    assert len(first._forward_hooks) == hooks
+    out = target.model(torch.tensor([TOKENS]), output_hidden_states=True)
+    # Entry 0 is the embedding, so layer i's output is entry i + 1.
+    want = torch.cat([out.hidden_states[i][0] for i in (0, 1, 2)], -1)
+    torch.testing.assert_close(example.hidden, want.bfloat16())
+    logits = out.logits[0, 3:]
+    torch.testing.assert_close(example.log_norm, torch.logsumexp(logits, -1), atol=1e-4, rtol=1e-4)
+    assert torch.equal(example.best, logits.argmax(-1))
+    torch.testing.assert_close(
+        example.last.float() @ target.model.lm_head.weight.t(), logits, atol=0.1, rtol=0.02
+    )
+
+
+def test_impossible_requests_are_refused(target):
+    with pytest.raises(TrainError, match="target_layer_ids"):
+        TargetReader(target.model, (0, 2))
+    with pytest.raises(TrainError, match="no prompt"):
+        TargetReader(target.model, (0,)).read(TOKENS, 8)
+
+
+def responses(count: int) -> list[Response]:
+    return [
+        Response(f"r{i}", "chat", 0.0, [1, 5, 6], [7 + i % 9, 8, 9, 10, 2]) for i in range(count)
+    ]
+
+
+def test_extraction_resumes_and_respects_the_bound(target, tmp_path: Path):
+    reader = TargetReader(target.model, (0, 1))
+    store = extract_features(reader, responses(3), tmp_path, 1 << 30)
+    assert [store.entry(i).id for i in range(3)] == ["r0", "r1", "r2"]
+    (tmp_path / "shard-00001.writing").write_bytes(b"cut off")
+    store = extract_features(reader, responses(5), tmp_path, 1 << 30)
+    assert [store.entry(i).id for i in range(5)] == [f"r{i}" for i in range(5)]
+    assert not list(tmp_path.glob("*.writing"))
+    bound = store.bytes
+    assert len(extract_features(reader, responses(50), tmp_path, bound)) == 5
+
+
+def test_a_new_drafter_fits_its_target(target):
+    shape = DrafterShape(draft_vocab_size=100, markov_rank=8, block_size=3)
+    counts = count_tokens([torch.tensor([5, 5, 6])], 512)
+    model = new_drafter(target, shape, counts, seed=0, dtype=torch.float32)
+    c = model.config
+    assert (c.hidden_size, c.num_target_layers, c.target_layer_ids) == (64, 3, (0, 1))
+    assert {2, 5, 6} <= set(model.draft_token_ids.tolist())
+    last = target.model.model.layers[-1]
+    copied = model.backbone.draft_layers()[-1]
+    assert torch.equal(copied.mlp.up_proj.weight, last.mlp.up_proj.weight)
+    assert float(model.markov_head.markov_w2.weight.detach().abs().max()) == 0.0
+    whole = drafter_config(target, DrafterShape(draft_vocab_size=100_000, markov_rank=8))
+    assert (whole.draft_vocab_size, whole.markov_w1_pruned) == (None, False)
+
+
+def test_qwen3_targets_give_their_norms(tiny_qwen3_dir: Path):
+    target = load_target(tiny_qwen3_dir, dtype=torch.float32)
+    theirs = target.model.model.layers[-1].self_attn.q_norm.weight
+    theirs.data.fill_(1.5)
+    shape = DrafterShape(draft_vocab_size=None)
+    model = new_drafter(target, shape, torch.zeros(512), 0, torch.float32)
+    assert torch.equal(model.backbone.draft_layers()[-1].self_attn.q_norm.weight, theirs)
+
+
+def test_layers_are_spread_and_leave_out_the_last():
+    assert spread_layers(30) == (1, 10, 19, 28)
+    assert spread_layers(3) == (0, 1)
+    assert spread_layers(2) == (0,)
+
+
+def test_the_mask_token_is_in_no_chat(target):
+    chat = target.tokenizer.encode_chat([{"role": "user", "content": "a"}])
+    assert mask_token(target) not in {*chat, *target.spec.eos_token_ids}
+
+
+def test_the_vocabulary_takes_the_most_frequent_tokens():
+    counts = count_tokens([torch.tensor([4, 4, 4, 9, 9, 2])], 12)
+    assert choose_draft_vocab(counts, 2).tolist() == [4, 9]
+    assert choose_draft_vocab(counts, 2, always=[11]).tolist() == [4, 11]
+    assert choose_draft_vocab(counts, 5).tolist() == [0, 1, 2, 4, 9]
+    both = blend_counts(torch.tensor([8.0, 2.0, 0.0]), torch.tensor([0.0, 1.0, 1.0]), 0.5)
+    assert both.tolist() == pytest.approx([0.4, 0.35, 0.25])
+    assert coverage(counts, torch.tensor([4, 9])) == pytest.approx(5 / 6)

@@ -1,0 +1,46 @@
+"""Feature shards: what is written is read, and readers see new shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from agentspark.errors import DataError
+from agentspark.train.source import is_held_out, split_source
+from agentspark.train.store import FeatureStore, write_shard
+
+
+def test_examples_read_back_equal(store, make_example):
+    assert len(store) == 12
+    for shard in range(2):
+        for i in range(6):
+            want, got = make_example(10 + i, 4, seed=10 * shard + i), store.example(6 * shard + i)
+            assert got.start == want.start
+            for name in ("tokens", "hidden", "last", "log_norm", "best"):
+                assert torch.equal(getattr(got, name), getattr(want, name)), name
+    assert store.entry(7).id == "p1-1"
+    assert store.entry(7).anchors == 11 - 4 - 1
+
+
+def test_refresh_takes_in_new_shards_at_the_end(store, make_example):
+    assert store.next_shard().name == "shard-00002.safetensors"
+    write_shard(store.next_shard(), [("new", "code", 0.8, make_example())])
+    assert store.refresh() == 13
+    assert (store.entry(12).id, store.entry(12).temperature) == ("new", 0.8)
+    assert store.bytes == sum(p.stat().st_size for p in store.folder.iterdir())
+
+
+def test_a_cut_off_shard_is_named(tmp_path: Path):
+    (tmp_path / "shard-00000.safetensors").write_bytes(b"\x10")
+    with pytest.raises(DataError, match="shard-00000"):
+        FeatureStore(tmp_path)
+
+
+def test_the_split_is_disjoint_stable_and_follows_the_id(store):
+    split = split_source(store, every=3, most=2)
+    assert not set(split.train) & set(split.held_out)
+    assert len(split.held_out) == 2
+    assert all(is_held_out(store.entry(i).id, 3) for i in split.held_out)
+    assert not any(is_held_out(store.entry(i).id, 3) for i in split.train)

@@ -1,0 +1,192 @@
+"""The loop: it learns, resumes to the same bits, and stops safely."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from agentspark.dspark.checkpoint import load_drafter
+from agentspark.errors import DivergedError, TrainError
+from agentspark.train import trainer as trainer_module
+from agentspark.train.config import DataConfig, OptimConfig
+from agentspark.train.trainer import Trainer
+from tests.dspark.small import pruned, small_drafter
+
+OPTIM = OptimConfig(
+    steps=12, sequences_per_step=3, anchors_per_sequence=4, lr=1e-2, log_every=4,
+    checkpoint_every_s=1e9, evaluate_every_s=1e9,
+)  # fmt: skip
+DATA = DataConfig(held_out_every=5)
+
+
+def make(store, folder: Path, **changed) -> Trainer:
+    folder.mkdir(exist_ok=True)
+    return Trainer(small_drafter(pruned()), store, folder, replace(OPTIM, **changed), DATA)
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+def events(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
+
+
+def test_the_loss_falls(store, tmp_path: Path):
+    trainer = make(store, tmp_path / "run", steps=60)
+    seen = []
+    trainer.run(lambda share, numbers: seen.append((share, numbers["loss"])))
+    assert seen[-1][1] < 0.8 * seen[0][1]
+    assert seen[-1][0] == 1.0
+    log = events(tmp_path / "run")
+    assert [e["event"] for e in log] == ["step"] * 15 + ["evaluation"]
+    assert log[-2]["step"] == 60
+    assert math.isclose(log[-2]["lr"], OPTIM.lr * OPTIM.final_lr, rel_tol=1e-6)
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path: Path):
+    straight = make(store, tmp_path / "straight")
+    straight.run()
+    broken = make(store, tmp_path / "broken")
+
+    def kill(share, numbers):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken.run(kill)
+    assert broken.cursor.step == 4
+    resumed = make(store, tmp_path / "broken")
+    assert (resumed.cursor, resumed.anchors) == (broken.cursor, broken.anchors)
+    resumed.run()
+    assert resumed.anchors == straight.anchors
+    for name, want in weights(straight).items():
+        assert torch.equal(weights(resumed)[name], want), name
+
+
+def test_a_kill_while_weights_change_saves_nothing(store, tmp_path: Path, monkeypatch):
+    trainer = make(store, tmp_path / "run")
+    trainer.save()
+    before = (tmp_path / "run" / "state.pt").read_bytes()
+    real = trainer.optimizer.step
+
+    def step(lr):
+        real(lr)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.optimizer, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert (tmp_path / "run" / "state.pt").read_bytes() == before
+
+
+def test_the_saved_drafter_is_the_trained_one(store, tmp_path: Path):
+    trainer = make(store, tmp_path / "run")
+    trainer.run()
+    saved = load_drafter(tmp_path / "run" / "drafter", dtype=torch.bfloat16)
+    for name, want in weights(trainer).items():
+        assert torch.equal(dict(saved.named_parameters())[name], want.bfloat16()), name
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
+    store, tmp_path: Path, monkeypatch
+):
+    trainer = make(store, tmp_path / "run", checkpoint_every_s=1e-9)
+    real, calls = trainer_module.block_loss, []
+
+    def broken(*args):
+        calls.append(1)
+        parts = real(*args)
+        return parts if len(calls) < 6 else replace(parts, total=parts.total * math.nan)
+
+    monkeypatch.setattr(trainer_module, "block_loss", broken)
+    with pytest.raises(DivergedError, match="step 5"):
+        trainer.run()
+    assert events(tmp_path / "run")[-1]["event"] == "diverged"
+    monkeypatch.undo()
+    again = make(store, tmp_path / "run")
+    assert again.cursor.step == 5
+    assert all(bool(torch.isfinite(w).all()) for w in weights(again).values())
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing(store, tmp_path: Path):
+    trainer = make(store, tmp_path / "run")
+    before = weights(trainer)
+    for parameter in trainer.model.parameters():
+        parameter.grad = torch.full_like(parameter, math.inf)
+    assert not math.isfinite(trainer.optimizer.step(0.1))
+    assert all(torch.equal(weights(trainer)[n], w) for n, w in before.items())
+
+
+def test_other_settings_and_missing_data_are_not_resumed(store, tmp_path: Path):
+    make(store, tmp_path / "run").run()
+    with pytest.raises(TrainError, match="another drafter or seed"):
+        make(store, tmp_path / "run", seed=1)
+    store.entries = store.entries[:4]
+    with pytest.raises(TrainError, match="put the missing"):
+        make(store, tmp_path / "run")
+    (tmp_path / "run" / "state.pt").write_bytes(b"broken")
+    with pytest.raises(TrainError, match="move it away"):
+        make(store, tmp_path / "run")
+
+
+def test_a_full_disk_keeps_the_state_before(store, tmp_path: Path, monkeypatch):
+    trainer = make(store, tmp_path / "run")
+    trainer.save()
+    before = (tmp_path / "run" / "state.pt").read_bytes()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("agentspark.train.state.torch.save", full)
+    with pytest.raises(TrainError, match="free some disk"):
+        trainer.save()
+    assert (tmp_path / "run" / "state.pt").read_bytes() == before
+    assert not list((tmp_path / "run").glob("*.writing"))
+
+
+def test_a_full_disk_keeps_the_drafter_before(store, tmp_path: Path, monkeypatch):
+    trainer = make(store, tmp_path / "run")
+    trainer.save()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("agentspark.dspark.checkpoint.save_file", full)
+    with pytest.raises(TrainError, match="free some disk"):
+        trainer.save()
+    load_drafter(tmp_path / "run" / "drafter")
+
+
+def test_minutes_end_a_run_and_the_rate_follows_them(store, tmp_path: Path):
+    trainer = make(store, tmp_path / "run", steps=1_000_000, minutes=1.0)
+    early = trainer.learning_rate()
+    trainer.elapsed_s = 30.0
+    assert trainer.progress == 0.5
+    assert early < trainer.learning_rate() < OPTIM.lr
+    trainer.elapsed_s = 61.0
+    trainer.run()
+    assert trainer.cursor.step == 0
+
+
+def test_bfloat16_models_keep_float32_weights(store, tmp_path: Path):
+    trainer = make(store, tmp_path / "run")
+    half = Trainer(
+        small_drafter(pruned()).to(torch.bfloat16), store, tmp_path / "half", OPTIM, DATA
+    )
+    for one, other in zip(half.optimizer.master, trainer.optimizer.master, strict=True):
+        assert one.dtype == torch.float32
+        assert one.shape == other.shape
+    half.run()
+    for master, param in zip(half.optimizer.master, half.optimizer.params, strict=True):
+        assert torch.equal(master.bfloat16(), param)
+
+
+def test_nothing_to_train_on_is_said(store, tmp_path: Path):
+    store.entries = []
+    with pytest.raises(TrainError, match="no response"):
+        make(store, tmp_path / "run").run()
