@@ -61,7 +61,7 @@ class DSparkDrafter:
         self.config = model.config
         self.block_size = model.config.block_size
         self._model = model
-        self._temperatures = temperatures
+        self.temperatures = temperatures
         self._store: KVStore | None = None
         assert model.lm_head is not None, "the target's matrices are attached before drafting"
         self._lm_head: torch.nn.Module | None = None
@@ -191,7 +191,7 @@ class DSparkDrafter:
             return torch.ones(tokens.shape, device=self._device)
         before = torch.cat([anchors[:, None], tokens[:, :-1]], dim=1)
         embedded = None if model.markov_head is None else model.markov_head.previous(before)
-        return self._temperatures.survival(model.confidence_head(hidden, embedded))
+        return self.temperatures.survival(model.confidence_head(hidden, embedded))
 
     @property
     def _device(self) -> torch.device:

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from collections.abc import Sequence as Seq
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import torch
 
 from agentspark.config import EngineConfig
+from agentspark.drafting.dspark import DSparkDrafter
 from agentspark.engine.assembly import assemble
 from agentspark.engine.events import adelta_stream
 from agentspark.engine.handle import Handle
 from agentspark.engine.intake import Intake
 from agentspark.engine.loop import EngineLoop
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.proposing import DraftWatcher
 from agentspark.engine.request import Request
 from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.sequence import Sequence
@@ -220,6 +223,21 @@ class Engine:
             kv_bytes_total=pool.num_blocks * per_block,
             times=dataclasses.replace(turn.times),
         )
+
+    @property
+    def drafter(self) -> DSparkDrafter | None:
+        """The drafter, if there is one; it belongs to the engine's loop."""
+        return self._parts.drafter
+
+    @contextmanager
+    def watch_drafts(self, watcher: DraftWatcher) -> Iterator[None]:
+        """Call ``watcher`` for every round's drafts meanwhile, on the loop's thread."""
+        proposing = self._parts.turn.proposing
+        proposing.watcher = watcher
+        try:
+            yield
+        finally:
+            proposing.watcher = None
 
     def close(self) -> None:
         """Cancel what runs, end the loop, close the trace. May be called again."""

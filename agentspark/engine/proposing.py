@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 
 from agentspark.drafting.choose import merge, prefer_copy
@@ -12,6 +13,10 @@ from agentspark.dspark.costs import CostTable
 from agentspark.dspark.scheduler import AsynchronousPlanner, Planner, SynchronousPlanner
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.sequence import Sequence
+
+# Gets a drafter's proposal, how many of its drafts were right, and whether that is the final word
+# (a request that ends within a round leaves the rest of its drafts open).
+DraftWatcher = Callable[[Proposal, int, bool], None]
 
 # Copies are cheap to propose and may be long; a forward of this many rows is still one of few.
 MAX_COPY = 15
@@ -27,6 +32,7 @@ class Proposing:
         self._planner: Planner = AsynchronousPlanner() if cost.staircase else SynchronousPlanner()
         self.drafted = 0
         self.drafter_s = 0.0
+        self.watcher: DraftWatcher | None = None
 
     @property
     def block_size(self) -> int:
@@ -114,7 +120,10 @@ class Proposing:
             sequence.copies.learn(sequence.copy, *_outcome(sequence, sequence.copy, committed))
             sequence.copies.extend(committed)
         if sequence.record is not None:
-            sequence.record.update(*_outcome(sequence, sequence.draft, committed))
+            decided, kept = _outcome(sequence, sequence.draft, committed)
+            sequence.record.update(decided, kept)
+            if self.watcher is not None and sequence.draft.token_ids:
+                self.watcher(sequence.draft, kept, decided > kept or kept == len(sequence.draft))
 
 
 def _draft_request(sequence: Sequence) -> DraftRequest:
