@@ -26,6 +26,7 @@ from agentspark.engine.request import Request
 from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.stats import EngineStats
+from agentspark.engine.turn import Turn
 from agentspark.errors import TraceWriteError
 from agentspark.models.target import Target
 from agentspark.trace.build import EngineFacts, from_completion
@@ -61,8 +62,9 @@ class Engine:
         self.config = config or EngineConfig()
         self._context = TraceContext.from_environment()
         self._recorder = Recorder.choose(trace, self._context)
-        parts = assemble(model, drafter, self.config, self._finish)
-        self._parts = parts
+        # The parts are put together on the loop's thread; see there.
+        self._loop = EngineLoop(lambda: self._assemble(model, drafter))
+        parts = self._parts
         self.target: Target = parts.target
         self.max_context = parts.max_context
         self.exact = parts.exact
@@ -74,7 +76,10 @@ class Engine:
             environment=_environment(parts.target),
         )
         self._intake = Intake(parts, self._context)
-        self._loop = EngineLoop(parts.turn)
+
+    def _assemble(self, model: str | Path, drafter: str | Path | None) -> Turn:
+        self._parts = assemble(model, drafter, self.config, self._finish)
+        return self._parts.turn
 
     @classmethod
     def load(

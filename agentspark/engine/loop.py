@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.turn import Turn
@@ -14,10 +15,18 @@ _log = logging.getLogger(__name__)
 
 
 class EngineLoop:
-    """Runs ``turn`` while there is work. ``submit`` and ``cancel`` may come from any thread."""
+    """Runs turns while there is work. ``submit`` and ``cancel`` may come from any thread.
 
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+    ``build`` makes the state that the turns work on, on the loop's own thread: OpenMP keeps a pool
+    of workers for every thread that computes, and a second pool on the same cores makes both wait
+    for each other at each operation (half of the speed on two cores). What ``build`` raises is
+    raised here.
+    """
+
+    def __init__(self, build: Callable[[], Turn]) -> None:
+        self._build = build
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
         self._wake = threading.Condition()
         self._inbox: deque[Sequence] = deque()
         self._cancelled: set[str] = set()
@@ -25,6 +34,14 @@ class EngineLoop:
         self._death: EngineDiedError | None = None
         self._thread = threading.Thread(target=self._main, name="agentspark-loop", daemon=True)
         self._thread.start()
+        try:
+            self._ready.wait()
+        except BaseException:
+            self._closing = True
+            raise
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence; raises if the engine is closed or has died."""
@@ -51,6 +68,13 @@ class EngineLoop:
             self._thread.join()
 
     def _main(self) -> None:
+        try:
+            self._turn = self._build()
+        except BaseException as error:
+            self._failure = error
+            return
+        finally:
+            self._ready.set()
         try:
             while self._collect():
                 self._turn.run()

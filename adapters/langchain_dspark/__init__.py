@@ -1,0 +1,22 @@
+"""LangChain's chat model over agentspark's engine: ``from langchain_dspark import ChatDSpark``.
+
+Importing this package is instant; ``ChatDSpark`` brings in langchain-core when it is first named,
+and torch only when a model is first called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_dspark.chat_model import ChatDSpark
+
+__all__ = ["ChatDSpark"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ChatDSpark":
+        from langchain_dspark.chat_model import ChatDSpark
+
+        return ChatDSpark
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

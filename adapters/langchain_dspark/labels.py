@@ -1,0 +1,46 @@
+"""Where a model call stands in its agent's work, as LangChain callers say it.
+
+Three ways, the first that names a field wins: the call's own ``labels=``, ``agentspark_run``,
+``agentspark_step``, ``agentspark_step_name``, ``agentspark_step_kind``, ``agentspark_parent`` and
+``agentspark_arm`` in the config's (or the model's) ``metadata``, and the node name that LangGraph
+puts there, as the step's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from agentspark.engine.params import Labels
+from agentspark.errors import InvalidRequestError
+
+_PREFIX = "agentspark_"
+_NAMES = tuple(item.name for item in fields(Labels))
+
+
+def labels_of(given: Labels | Mapping[str, Any] | None, metadata: Mapping[str, Any]) -> Labels:
+    """Merge a call's ``labels`` with its ``metadata``; ``InvalidRequestError`` names a bad one."""
+    found = {name: metadata.get(_PREFIX + name) for name in _NAMES}
+    if found["step_name"] is None:
+        found["step_name"] = metadata.get("langgraph_node")
+    own = asdict(given) if isinstance(given, Labels) else dict(given or {})
+    for name, value in own.items():
+        if name not in _NAMES:
+            raise _reject(name, value, "one of " + ", ".join(_NAMES))
+        if value is not None:
+            found[name] = value
+    for name, value in found.items():
+        kind = int if name == "step" else str
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise _reject(name, value, "a whole number" if kind is int else "a string")
+    return Labels(**found)
+
+
+def named(labels: Labels) -> dict[str, Any]:
+    """The labels that are set, as a mapping."""
+    return {name: value for name, value in asdict(labels).items() if value is not None}
+
+
+def _reject(name: str, value: object, want: str) -> InvalidRequestError:
+    return InvalidRequestError(f"label {name}={value!r} cannot be used: give {want}.", param=name)

@@ -1,0 +1,76 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from agentspark.config import Dtype, EngineConfig
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+class Precision(StrEnum):
+    """The target's number format."""
+
+    BFLOAT16 = "bfloat16"
+    FLOAT32 = "float32"
+
+
+class Source(StrEnum):
+    """Where drafts come from."""
+
+    AUTO = "auto"
+    DSPARK = "dspark"
+    SUFFIX = "suffix"
+    OFF = "off"
+
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="Target: smollm2, a hub id, a folder or a GGUF file.")
+]
+Drafter = Annotated[
+    str,
+    typer.Option(
+        "--drafter", help="Drafter folder, 'auto' (the one shipped for the target) or 'none'."
+    ),
+]
+Exact = Annotated[
+    Switch,
+    typer.Option("--exact", help="Same bits however a token is computed, so arms can be compared."),
+]
+DtypeOption = Annotated[Precision, typer.Option("--dtype", help="Number format of the target.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for traces and reports.")]
+
+
+def drafter_name(value: str) -> str | None:
+    """``none`` means no drafter."""
+    return None if value == "none" else value
+
+
+def parse_verify(value: str) -> Literal["auto", "full"] | int:
+    """``auto``, ``full`` or a number of drafts; anything else is a usage error."""
+    if value == "auto":
+        return "auto"
+    if value == "full":
+        return "full"
+    if value.isascii() and value.isdigit():
+        return int(value)
+    raise typer.BadParameter(f"{value!r} is none of: auto, full, a whole number of drafts")
+
+
+def engine_config(*, exact: Switch, dtype: Precision = Precision.BFLOAT16) -> EngineConfig:
+    """The engine settings that the command line can change."""
+    from agentspark.config import EngineConfig
+
+    name: Dtype = "float32" if dtype is Precision.FLOAT32 else "bfloat16"
+    return EngineConfig(exact=exact is Switch.ON, dtype=name)

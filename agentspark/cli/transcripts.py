@@ -1,0 +1,48 @@
+"""The transcripts file of ``agentspark replay``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentspark.cli.jsonl import check_messages, read_objects
+from agentspark.cli.prompts import check_id
+from agentspark.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """One agent's model calls; ``steps[i]`` are the messages of call ``i``."""
+
+    id: str
+    steps: list[list[dict[str, Any]]]
+
+
+def read_transcripts(path: Path) -> list[Transcript]:
+    """Read the whole file before anything runs; ``DataError`` names the first wrong line."""
+    transcripts: list[Transcript] = []
+    seen: set[str] = set()
+    for number, value in read_objects(path):
+        where = f"{path} line {number}"
+        ident = str(check_id(value, where))
+        if ident in seen:
+            raise DataError(f"{where}: id {ident!r} stands in an earlier line too.")
+        seen.add(ident)
+        transcripts.append(Transcript(ident, _steps(value.get("steps"), where)))
+    if not transcripts:
+        raise DataError(f"{path} holds no transcripts: write one JSON object a line.")
+    return transcripts
+
+
+def _steps(value: object, where: str) -> list[list[dict[str, Any]]]:
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{where}: steps must be a non-empty list of message lists.")
+    steps = [check_messages(step, f"{where}: steps[{place}]") for place, step in enumerate(value)]
+    for place in range(1, len(steps)):
+        before = steps[place - 1]
+        if steps[place][: len(before)] != before or len(steps[place]) == len(before):
+            raise DataError(
+                f"{where}: steps[{place}] must extend the messages of steps[{place - 1}]."
+            )
+    return steps

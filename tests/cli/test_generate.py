@@ -1,0 +1,147 @@
+"""``agentspark generate`` on a tiny random target."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+METRICS = {
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "rounds",
+    "draft_tokens",
+    "verified_tokens",
+    "accepted_tokens",
+    "queue_ms",
+    "ttft_ms",
+    "decode_ms",
+    "total_ms",
+}
+HELLO = [{"role": "user", "content": "An agent reads a file, notes what it found."}]
+
+
+@pytest.fixture
+def prompts(jsonl):
+    lines = [{"id": f"chat-{n}", "messages": HELLO} for n in range(3)]
+    return jsonl("prompts.jsonl", *lines, {"id": 4, "prompt_token_ids": [1, 70, 80, 90] * 9})
+
+
+@pytest.fixture
+def generate(cli, prompts, tiny_target_dir, tmp_path, read_jsonl):
+    def call(*args, prompts=prompts):
+        out = tmp_path / "out.jsonl"
+        said = cli(
+            "generate", "--model", tiny_target_dir, "--drafter", "none", "--prompts", prompts,
+            "--out", out, "--max-tokens", 24, *args,
+        )  # fmt: skip
+        return said, read_jsonl(out) if out.exists() else None
+
+    return call
+
+
+def test_every_prompt_has_its_line_in_order(generate):
+    said, lines = generate("--ignore-eos")
+    assert said.code == 0
+    assert "4 answers, 96 tokens" in said.err
+    assert [line["id"] for line in lines] == ["chat-0", "chat-1", "chat-2", 4]
+    for line in lines:
+        assert set(line) == {"id", "token_ids", "text", "finish_reason", "metrics"}
+        assert set(line["metrics"]) == METRICS
+        figures = line["metrics"]
+        assert len(line["token_ids"]) == figures["completion_tokens"] == 24
+        assert line["finish_reason"] == "length"
+        assert figures["accepted_tokens"] <= figures["verified_tokens"] <= figures["draft_tokens"]
+        assert figures["rounds"] + figures["accepted_tokens"] >= 23
+        assert figures["total_ms"] >= figures["ttft_ms"] >= figures["queue_ms"] >= 0
+    assert lines[3]["metrics"]["prompt_tokens"] == 36
+    first, second = (line["metrics"]["cached_tokens"] for line in lines[:2])
+    assert first == 0 < second
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--speculation", "off", "--share-prefix", "off"),
+        ("--speculation", "suffix", "--verify", "full"),
+        ("--verify", "1", "--concurrency", "3"),
+    ],
+)
+def test_no_option_of_acceleration_changes_the_tokens(generate, args):
+    _, expected = generate()
+    said, lines = generate(*args)
+    assert said.code == 0
+    assert [line["token_ids"] for line in lines] == [line["token_ids"] for line in expected]
+    if "off" in args:
+        assert all(line["metrics"]["draft_tokens"] == 0 for line in lines)
+        assert all(line["metrics"]["cached_tokens"] == 0 for line in lines)
+
+
+def test_a_seed_repeats_what_is_sampled(generate):
+    sampled = ("--temperature", "1.5", "--seed", "7", "--dtype", "float32", "--exact", "off")
+    first, again = generate(*sampled)[1], generate(*sampled)[1]
+    other = generate(*sampled, "--seed", "8")[1]
+    ids = [[line["token_ids"] for line in lines] for lines in (first, again, other)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_prompt_that_fails_fails_alone(generate, jsonl):
+    prompts = jsonl(
+        "mixed.jsonl",
+        {"id": "long", "prompt_token_ids": [5] * 3000},
+        {"id": "role", "messages": [{"role": "robot", "content": "x"}]},
+        {"id": "fine", "messages": HELLO},
+    )
+    said, lines = generate(prompts=prompts)
+    assert said.code == 1
+    assert "prompt 'long' (line 1) failed: " in said.err
+    assert [line["finish_reason"] == "error" for line in lines] == [True, True, False]
+    assert "role" in lines[1]["error"]
+    assert len(lines[2]["token_ids"]) > 0
+
+
+def test_options_that_cannot_be_served_end_it_before_loading(cli, jsonl, tmp_path):
+    prompts = jsonl("p.jsonl", {"id": 1, "messages": HELLO})
+    for args in (("--max-tokens", "0"), ("--temperature", "nan")):
+        said = cli(
+            "generate", "--model", "none", "--prompts", prompts, "--out", tmp_path / "o", *args
+        )
+        assert said.code == 1
+        assert args[0].strip("-").replace("-", "_") in said.err
+    said = cli("generate", "--model", tmp_path, "--prompts", prompts, "--out", tmp_path / "o")
+    assert said.code == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_ctrl_c_leaves_whole_lines_and_no_final_file(tiny_target_dir, jsonl, tmp_path, read_jsonl):
+    prompts = jsonl("many.jsonl", *({"id": n, "messages": HELLO} for n in range(500)))
+    out = tmp_path / "out.jsonl"
+    command = [
+        sys.executable, "-m", "agentspark.cli", "generate", "--model", str(tiny_target_dir),
+        "--drafter", "none", "--prompts", str(prompts), "--out", str(out), "--max-tokens", "400",
+        "--ignore-eos", "--concurrency", "2",
+    ]  # fmt: skip
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    partial = out.with_name("out.jsonl.partial")
+    try:
+        ends = time.monotonic() + 120
+        while not (partial.exists() and partial.stat().st_size):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert not out.exists()
+    assert all(len(line["token_ids"]) == 400 for line in read_jsonl(partial))
