@@ -128,7 +128,12 @@ def test_ctrl_c_leaves_whole_lines_and_no_final_file(tiny_target_dir, jsonl, tmp
     ]  # fmt: skip
     path = os.pathsep.join(entry for entry in sys.path if entry)
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        # A background job ignores interrupts and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     partial = out.with_name("out.jsonl.partial")
     try:
