@@ -36,6 +36,8 @@ MarkovRank = Annotated[int, typer.Option(help="Rank of the sequential head.")]
 DraftVocab = Annotated[int, typer.Option(help="Tokens it can draft; 0 is all.")]
 MaxResponses = Annotated[int | None, typer.Option(help="Use so many prompts.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens per response.")]
+MaxPrompt = Annotated[int, typer.Option(help="Leave longer prompts out (tokens).")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Prompts answered at once.")]
 Steps = Annotated[int, typer.Option(help="Most training steps.")]
 Minutes = Annotated[float | None, typer.Option(help="Most minutes of training.")]
 LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
@@ -59,6 +61,8 @@ def train(
     draft_vocab: DraftVocab = 8192,
     max_responses: MaxResponses = None,
     max_tokens: MaxTokens = 256,
+    max_prompt_tokens: MaxPrompt = 1024,
+    concurrency: Concurrency = 96,
     steps: Steps = 20_000,
     minutes: Minutes = None,
     lr: LearningRate = 2e-3,
@@ -85,6 +89,8 @@ def train(
     data = DataConfig(
         max_responses=max_responses,
         max_tokens=max_tokens,
+        max_prompt_tokens=max_prompt_tokens,
+        concurrency=concurrency,
         max_disk_bytes=int(max_disk * (1 << 30)),
         online=online,
     )

@@ -2,7 +2,7 @@
 
 The function writes the rows' keys and values into the pool and attends. On CUDA one FlexAttention
 call does so for the whole batch, in place (``flex.py``). On CPU torch's flash kernel runs segment
-by segment on views of the pool.
+by segment on views of the pool, or on many short segments at once (``stack.py``).
 
 The kernel's bits for a row depend on how rows and keys are tiled, so *exact* mode fixes the tiling:
 keys are read in whole granules of 512 (the kernel's own key block), padded and masked; query rows
@@ -45,13 +45,17 @@ def attend(
     heads, rows, dim = q.shape
     kv_heads = layer.k.shape[0]
     grouped = q.view(kv_heads, heads // kv_heads, rows, dim)
-    tiles = batch.tiles(heads // kv_heads, window)
+    group = heads // kv_heads
+    tiles, stacks = batch.tiles(group, window), batch.stacks(group, window)
     if len(tiles) == 1 and tiles[0].rows == rows:
         return _attend_tile(grouped, layer, tiles[0], scaling, batch).reshape(q.shape)
     out = torch.zeros_like(q, memory_format=torch.contiguous_format).view(grouped.shape)
     for tile in tiles:
         part = slice(tile.begin, tile.begin + tile.rows)
         out[:, :, part] = _attend_tile(grouped[:, :, part], layer, tile, scaling, batch)
+    for stack in stacks:
+        rows_done, part_out = stack.attend(grouped, layer, scaling)
+        out.index_copy_(2, rows_done, part_out)
     return out.view(heads, rows, dim)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from agentspark.kv.blocks import block_runs
+from agentspark.kv.stack import FEWEST, Stack, StackShape, make_stack, stack_shape
 from agentspark.kv.store import READ_GRANULE
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ TILE_ROWS = 96
 # Up to this many runs of blocks are joined as slices, which is faster than gathering slots.
 _MOST_RUNS = 8
 MIN_ROWS = 4
+# Where bits may differ, stacked segments' lengths are rounded up to whole ones of these.
+_STACK_GRANULE = 64
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class AttentionBatch:
     device: torch.device
     _slots: torch.Tensor | slice | None = None
     _tiles: dict[tuple[int, int | None], list[Tile]] = field(default_factory=dict)
+    _stacks: dict[tuple[int, int | None], list[Stack]] = field(default_factory=dict)
     _block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
 
     @property
@@ -101,13 +105,44 @@ class AttentionBatch:
         return torch.tensor(slots, device=self.device)
 
     def tiles(self, group: int, window: int | None) -> list[Tile]:
-        """All tiles, for ``group`` query heads per key head; derived once for all layers."""
+        """Tiles of what is not in a stack, for ``group`` query heads per key head."""
+        self._divide(group, window)
+        return self._tiles[group, window]
+
+    def stacks(self, group: int, window: int | None) -> list[Stack]:
+        """Segments that attend together, for ``group`` query heads per key head."""
+        self._divide(group, window)
+        return self._stacks[group, window]
+
+    def _divide(self, group: int, window: int | None) -> None:
+        """Divide the segments among stacks and tiles, once for all layers."""
         key = (group, window)
-        if key not in self._tiles:
-            self._tiles[key] = [
-                tile for segment in self.segments for tile in self._cut(segment, group, window)
-            ]
-        return self._tiles[key]
+        if key in self._tiles:
+            return
+        alike: dict[StackShape | None, list[Segment]] = {}
+        granule = READ_GRANULE if self.exact else _STACK_GRANULE
+        # In exact float32 every row attends alone.
+        apart = self.exact and self.dtype == torch.float32
+        for segment in self.segments:
+            shape = None if apart else stack_shape(segment, group, TILE_ROWS, granule)
+            alike.setdefault(shape, []).append(segment)
+        self._tiles[key], self._stacks[key] = [], []
+        for shape, segments in alike.items():
+            if shape is None or len(segments) < FEWEST:
+                for segment in segments:
+                    self._tiles[key].extend(self._cut(segment, group, window))
+                continue
+            stack = make_stack(
+                shape,
+                segments,
+                group=group,
+                extra=-(group * shape.rows) % MIN_ROWS if self.exact else 0,
+                window=window,
+                block_tokens=self.block_tokens,
+                scratch_slot=self.scratch_slot,
+                dtype=self.dtype,
+            )
+            self._stacks[key].append(stack)
 
     def _cut(self, segment: Segment, group: int, window: int | None) -> list[Tile]:
         most = segment.rows

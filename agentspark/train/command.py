@@ -107,7 +107,7 @@ def _responses(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]
     # Files are often sorted by source; a part of them should be a sample of all of them.
     random.Random(config.optim.seed).shuffle(files.prompts)
     path = work / RESPONSES_FILE
-    engine_config = EngineConfig(exact=False)
+    engine_config = EngineConfig(exact=False, max_requests=config.data.concurrency)
     with (
         stage("responses") as advance,
         Engine.load(config.target, drafter=None, config=engine_config) as engine,

@@ -80,14 +80,16 @@ class OptimConfig:
 class DataConfig:
     """Where responses come from and how much of them is kept.
 
-    ``temperatures`` are mixed in turn over the prompts. One in ``held_out_every`` sequences, by a
-    hash of its id, is kept out of training to measure on. ``max_disk_bytes`` bounds the stored
-    features; ``online`` stores none and runs the target at every step.
+    ``concurrency`` prompts are answered at once. ``temperatures`` are mixed in turn over the
+    prompts. One in ``held_out_every`` sequences, by a hash of its id, is kept out of training to
+    measure on. ``max_disk_bytes`` bounds the stored features; ``online`` stores none and runs the
+    target at every step.
     """
 
     max_responses: int | None = None
     max_tokens: int = 256
     max_prompt_tokens: int = 1024
+    concurrency: int = 96
     temperatures: tuple[float, ...] = (0.0, 0.8)
     held_out_every: int = 40
     held_out_most: int = 48

@@ -132,6 +132,50 @@ def test_exact_rows_have_the_same_bits_however_they_are_computed(dtype: torch.dt
     assert not mixed[:, 4:].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_stacked_segments_have_the_bits_of_single_ones(dtype: torch.dtype) -> None:
+    store = make_store(dtype)
+    near, far = Stream(store, run_of_blocks()), Stream(store, scattered_blocks())
+    whole = near.rows(0, LENGTH, store, exact=True)
+    places = [(i % 2, 17 * i + 5, 1 + i % 4) for i in range(30)]
+    segments, queries, start = [], [], 0
+    for which, first, count in places:
+        stream = (near, far)[which]
+        segments.append(Segment(start, count, first, stream.blocks))
+        queries.append(stream.q[:, first : first + count])
+        start += count
+    batch = make_batch(store, segments, start + 3, exact=True)
+    padding = torch.zeros(HEADS, 3, DIM).to(dtype)
+    out = attend(torch.cat([*queries, padding], 1), store.target[0], batch)
+    assert len(batch.stacks(HEADS // KV_HEADS, None)) == (3 if dtype == torch.bfloat16 else 0)
+    for segment in segments:
+        rows = slice(segment.start, segment.start + segment.rows)
+        own = whole[:, segment.context : segment.context + segment.rows]
+        assert torch.equal(out[:, rows], own)
+    assert not out[:, start:].any()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [None, 64])
+def test_stacked_segments_see_what_single_ones_see(causal: bool, window: int | None) -> None:
+    store = make_store(torch.float32)
+    near, far = Stream(store, run_of_blocks()), Stream(store, scattered_blocks())
+    segments, queries = [], []
+    for i in range(12):
+        stream = (near, far)[i % 2]
+        segments.append(Segment(5 * i, 5, 300 + i, stream.blocks, causal=causal))
+        queries.append(stream.q[:, 300 + i : 305 + i])
+    q = torch.cat(queries, 1)
+    batch = make_batch(store, segments, 60, exact=False)
+    out = attend(q, store.target[0], batch, window=window)
+    assert batch.stacks(HEADS // KV_HEADS, window)
+    for i, segment in enumerate(segments):
+        alone = Segment(0, 5, segment.context, segment.blocks, causal=causal)
+        single = make_batch(store, [alone], 5, exact=False)
+        expected = attend(queries[i], store.target[0], single, window=window)
+        torch.testing.assert_close(out[:, 5 * i : 5 * i + 5], expected, atol=1e-4, rtol=1e-4)
+
+
 def test_a_run_is_read_without_a_copy_and_a_scattered_table_is_gathered() -> None:
     store = make_store(torch.float32)
     segments = [Segment(0, 1, 99, run_of_blocks()), Segment(1, 1, 399, scattered_blocks())]
