@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from statistics import median
-from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel
 
 from agentspark.cli.arms import arm_options
-from agentspark.models import load_target
 from agentspark.report.statistics import ratio
 from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement
 from benchmarks.progress import track
 from benchmarks.prompts import Prompt
+from benchmarks.reference import Answer, Reference
 
 _WARM_UP_TOKENS = 8
 
@@ -23,27 +21,38 @@ _WARM_UP_TOKENS = 8
 def measure(bench: Bench) -> Measurement:
     """Tokens per second of whole calls (prefill included), one stream, end tokens ignored.
 
-    The value is the median over the prompts of the ratio of both speeds.
+    Both sides run in a process of their own with the same threads, in turn. The value is the
+    median over the prompts of the ratio of both speeds.
     """
-    reference = _reference(bench)
+    target = bench.engine.target
+    with Reference(
+        target.folder,
+        dtype=bench.engine.config.dtype,
+        device=str(target.spec.device),
+        threads=torch.get_num_threads(),
+    ) as reference:
+        reference.generate(bench.prompts[0].token_ids, _WARM_UP_TOKENS)
+        return _compare(bench, reference)
+
+
+def _compare(bench: Bench, reference: Reference) -> Measurement:
     work = [(r, at) for r in range(bench.settings.repeats) for at in range(len(bench.prompts))]
     engine_s: list[list[float]] = [[] for _ in bench.prompts]
     reference_s: list[list[float]] = [[] for _ in bench.prompts]
     same = 0
-    _generate(reference, bench.prompts[0], _WARM_UP_TOKENS)
     for repeat, at in track(work, "plain decoding"):
         prompt = bench.prompts[at]
         arms = ("engine", "transformers")
-        outputs: dict[str, list[int]] = {}
+        answers: dict[str, Answer] = {}
         for arm in arms if (repeat + at) % 2 == 0 else arms[::-1]:
-            started = time.perf_counter()
-            if arm == "engine":
-                outputs[arm] = _engine(bench, prompt)
-                engine_s[at].append(time.perf_counter() - started)
-            else:
-                outputs[arm] = _generate(reference, prompt, bench.settings.max_tokens)
-                reference_s[at].append(time.perf_counter() - started)
-        same += outputs["engine"] == outputs["transformers"]
+            answers[arm] = (
+                _engine(bench, prompt)
+                if arm == "engine"
+                else reference.generate(prompt.token_ids, bench.settings.max_tokens)
+            )
+        engine_s[at].append(answers["engine"].seconds)
+        reference_s[at].append(answers["transformers"].seconds)
+        same += answers["engine"].token_ids == answers["transformers"].token_ids
     ours, theirs = [median(s) for s in engine_s], [median(s) for s in reference_s]
     tokens = len(bench.prompts) * bench.settings.max_tokens
     return Measurement(
@@ -59,35 +68,16 @@ def measure(bench: Bench) -> Measurement:
             "transformers_tokens_s": tokens / sum(theirs),
             "engine_ms": [round(s * 1e3, 1) for s in ours],
             "transformers_ms": [round(s * 1e3, 1) for s in theirs],
-            "transformers_attention": reference.config._attn_implementation,
+            "transformers_attention": reference.attention,
             "same_output_share": same / len(work),
             "prompts": [prompt.id for prompt in bench.prompts],
         },
     )
 
 
-def _reference(bench: Bench) -> PreTrainedModel:
-    """The same weights as transformers loads them, on the same device in the same dtype."""
-    spec = bench.engine.target.spec
-    folder = bench.engine.target.folder
-    model = load_target(folder, dtype=spec.dtype, device=str(spec.device)).model
-    # Without end tokens both sides write exactly as many tokens as they are asked for.
-    model.generation_config = GenerationConfig(pad_token_id=min(spec.eos_token_ids, default=0))
-    return model
-
-
-def _engine(bench: Bench, prompt: Prompt) -> list[int]:
+def _engine(bench: Bench, prompt: Prompt) -> Answer:
     sampling = bench.sampling(ignore_eos=True)
     options = arm_options("baseline")
-    return bench.engine.generate(prompt.token_ids, sampling, options=options).token_ids
-
-
-@torch.inference_mode()
-def _generate(model: PreTrainedModel, prompt: Prompt, tokens: int) -> list[int]:
-    ids = torch.tensor([prompt.token_ids], device=model.device)
-    generate: Any = model.generate
-    output = generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False
-    )
-    written: list[int] = output[0, ids.shape[1] :].tolist()
-    return written
+    began = time.perf_counter()
+    done = bench.engine.generate(prompt.token_ids, sampling, options=options)
+    return Answer(done.token_ids, time.perf_counter() - began)

@@ -16,6 +16,7 @@ from benchmarks import (
     overhead,
     plain,
     replay,
+    scheduler,
     shared,
 )
 from benchmarks.bench import Bench
@@ -32,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "overhead": overhead.measure,
     "exact": exact.measure,
     "batch": batch.measure,
+    "scheduler": scheduler.measure,
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
 from agentspark.drafting.dspark import DSparkDrafter
@@ -17,10 +20,12 @@ from benchmarks import (
     overhead,
     plain,
     replay,
+    scheduler,
     shared,
 )
 from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement
+from benchmarks.reference import Reference
 from benchmarks.suite import run_suite
 
 
@@ -31,7 +36,11 @@ def part(found: Measurement, name: str) -> dict[str, object]:
 
 
 def number(found: Measurement, name: str) -> float:
-    value = found.figures[name]
+    return number_in(found.figures, name)
+
+
+def number_in(figures: Mapping[str, object], name: str) -> float:
+    value = figures[name]
     assert isinstance(value, int | float)
     return value
 
@@ -59,8 +68,14 @@ def test_plain_writes_as_many_tokens_on_both_sides(bench: Bench) -> None:
     assert found.figures["prompts"] == ["first", "second"]
     ours, theirs = number(found, "engine_tokens_s"), number(found, "transformers_tokens_s")
     assert number(found, "total_ratio") == pytest.approx(ours / theirs)
-    model = plain._reference(bench)
-    assert len(plain._generate(model, bench.prompts[0], 40)) == 40
+    target = bench.engine.target
+    with Reference(target.folder, dtype="float32", device="cpu", threads=1) as reference:
+        assert len(reference.generate(bench.prompts[0].token_ids, 40).token_ids) == 40
+
+
+def test_a_reference_that_dies_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="ended with 1"):
+        Reference(tmp_path, dtype="float32", device="cpu", threads=1)
 
 
 def test_replay_compares_every_step_of_this_run_alone(bench: Bench) -> None:
@@ -149,11 +164,25 @@ def test_batch_measures_every_number_of_streams(
     monkeypatch.setattr(batch, "STREAMS", (1, 2))
     found = batch.measure(bench)
     assert list(found.figures) == ["1", "2"]
-    assert found.met is None
     at_two = part(found, "2")
+    assert found.value == min(number_in(part(found, n), "ratio") for n in ("1", "2"))
     assert at_two["ratio"] == pytest.approx(
         at_two["accelerated_tokens_s"] / at_two["baseline_tokens_s"]  # type: ignore[operator]
     )
+
+
+def test_the_scheduler_is_held_against_every_fixed_number(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "STREAMS", (1, 2))
+    found = scheduler.measure(bench)
+    at_two = part(found, "2")
+    speeds = at_two["tokens_s"]
+    assert isinstance(speeds, dict)
+    assert list(speeds) == ["auto", "1", "2", "3", "5", "full"]
+    best = max(speed for name, speed in speeds.items() if name != "auto")
+    assert at_two["against_best_fixed"] == pytest.approx(speeds["auto"] / best)
+    assert found.value == min(number_in(part(found, n), "against_best_fixed") for n in ("1", "2"))
 
 
 def test_the_suite_gives_each_measurement_as_it_is_done(bench: Bench) -> None:
