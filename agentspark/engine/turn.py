@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from agentspark.drafting.dspark import DSparkDrafter
+from agentspark.drafting.drafter import ContextRows, Drafter
 from agentspark.engine.choosing import choose_tokens, note_logprobs
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
@@ -59,7 +59,7 @@ class Turn:
 
     memory: KVMemory
     runner: TargetRunner
-    drafter: DSparkDrafter | None
+    drafter: Drafter | None
     proposing: Proposing
     finish: Finish
     end_ids: frozenset[int]
@@ -219,22 +219,26 @@ class Turn:
         if self.drafter is None or outputs.features is None:
             return
         rows: list[int] = []
+        tokens: list[int] = []
         positions: list[int] = []
         slots: list[int] = []
+        before: list[int] = []
         size = self.memory.pool.block_tokens
         for sequence, count in kept.items():
             if sequence.uses_drafter:
                 first, end = sequence.computed, sequence.computed + count
                 rows.extend(range(sequence.first_row, sequence.first_row + count))
+                tokens.extend((sequence.tokens[first:end] + sequence.proposal.token_ids)[:count])
                 positions.extend(range(first, end))
-                slots.extend(token_slots(sequence.blocks, first, end, size))
+                own = token_slots(sequence.blocks, max(first - 1, 0), end, size)
+                slots.extend(own[-count:])
+                before.extend(own[:count])
         if rows:
             began = time.perf_counter()
             device = outputs.features.device
             self.drafter.append(
                 outputs.features[torch.tensor(rows, device=device)],
-                torch.tensor(positions, device=device),
-                torch.tensor(slots, device=device),
+                ContextRows.of(tokens, positions, slots, before, device),
             )
             self.times.drafter_s += time.perf_counter() - began
 

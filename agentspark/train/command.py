@@ -14,7 +14,7 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.dspark.config import CONFIG_FILE
-from agentspark.dspark.model import DSparkModel
+from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
 from agentspark.models.target import Target, load_target
 from agentspark.train.build import loaded_drafter, new_drafter
@@ -122,7 +122,7 @@ def _responses(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]
 
 def _drafter(
     config: TrainConfig, target: Target, responses: Sequence[Response], dtype: torch.dtype
-) -> DSparkModel:
+) -> DraftModel:
     """Return the drafter to train: the run's own where it was begun, else ``init``, else new."""
     begun = config.out / WORK_FOLDER / "drafter"
     if (begun / WEIGHTS_FILE).exists():
@@ -138,7 +138,7 @@ def _drafter(
 
 
 def _source(
-    config: TrainConfig, target: Target, model: DSparkModel, responses: Sequence[Response],
+    config: TrainConfig, target: Target, model: DraftModel, responses: Sequence[Response],
     work: Path, stage: Stage,
 ) -> ExampleSource:  # fmt: skip
     reader = TargetReader(target.model, model.config.target_layer_ids)
