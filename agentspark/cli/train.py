@@ -38,6 +38,10 @@ Folder = Annotated[
     Path, typer.Option("--out", help="The drafter's folder; an unfinished run goes on.")
 ]
 Init = Annotated[Path | None, typer.Option(help="Start from this drafter.")]
+DataFrom = Annotated[
+    Path | None,
+    typer.Option(help="Another run's folder: use its responses and features (same prompts)."),
+]
 FamilyName = Annotated[Family, typer.Option(help="Kind of drafter; all train on the same data.")]
 Layers = Annotated[int | None, typer.Option(help="Draft layers (2; eagle3 and mtp have 1).")]
 BlockSize = Annotated[int | None, typer.Option(help="Drafts per round (7; mtp has 1).")]
@@ -70,6 +74,7 @@ def train(
     folder: Folder,
     model: Model = "smollm2",
     init: Init = None,
+    data_from: DataFrom = None,
     family: FamilyName = Family.DSPARK,
     layers: Layers = None,
     block_size: BlockSize = None,
@@ -114,6 +119,7 @@ def train(
         target=model,
         prompts=tuple(prompts),
         out=folder,
+        data_from=data_from,
         init=init,
         shape=shape,
         optim=OptimConfig(steps=steps, minutes=minutes, lr=lr, seed=seed),

@@ -13,6 +13,7 @@ from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.config import DrafterConfig
 from agentspark.engine.noise import PositionNoise
 from agentspark.engine.params import SamplingParams
+from agentspark.kv.batch import token_slots
 from agentspark.kv.store import KVStore, LayerShape
 
 
@@ -62,7 +63,17 @@ class ContextRows:
     ) -> ContextRows:
         """Make the tensors."""
         lists = (tokens, positions, slots, before)
-        return cls(*(torch.tensor(list(values), device=device) for values in lists))
+        made = (torch.tensor(list(v), dtype=torch.long, device=device) for v in lists)
+        return cls(*made)
+
+
+def context_slots(
+    blocks: Sequence[int], first: int, end: int, block_tokens: int
+) -> tuple[list[int], list[int]]:
+    """Slots of the tokens ``first .. end``, and for each that of the token before it."""
+    own = token_slots(blocks, first, end, block_tokens)
+    leading = token_slots(blocks, first - 1, first, block_tokens) if first else own[:1]
+    return own, [*leading, *own[:-1]]
 
 
 class Drafter(Protocol):

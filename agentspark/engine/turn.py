@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from agentspark.drafting.drafter import ContextRows, Drafter
+from agentspark.drafting.drafter import ContextRows, Drafter, context_slots
 from agentspark.engine.choosing import choose_tokens, note_logprobs
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
@@ -18,7 +18,6 @@ from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
 from agentspark.engine.sequence import Sequence
 from agentspark.errors import KVCapacityError, KVExhaustedError, RequestError
-from agentspark.kv.batch import token_slots
 
 Finish = Callable[[Sequence, FinishReason, BaseException | None], Completion]
 
@@ -230,9 +229,9 @@ class Turn:
                 rows.extend(range(sequence.first_row, sequence.first_row + count))
                 tokens.extend((sequence.tokens[first:end] + sequence.proposal.token_ids)[:count])
                 positions.extend(range(first, end))
-                own = token_slots(sequence.blocks, max(first - 1, 0), end, size)
-                slots.extend(own[-count:])
-                before.extend(own[:count])
+                own, leading = context_slots(sequence.blocks, first, end, size)
+                slots.extend(own)
+                before.extend(leading)
         if rows:
             began = time.perf_counter()
             device = outputs.features.device

@@ -150,11 +150,15 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """Everything ``agentspark train`` is told."""
+    """Everything ``agentspark train`` is told.
+
+    ``data_from`` is another run's ``out``, whose responses and features are used (and completed).
+    """
 
     target: str | Path
     prompts: tuple[Path, ...]
     out: Path
+    data_from: Path | None = None
     init: Path | None = None
     shape: DrafterShape = field(default_factory=DrafterShape)
     optim: OptimConfig = field(default_factory=OptimConfig)
