@@ -14,6 +14,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
+    from agentspark.train.store import FeatureStore
+    from tests.family_drafters import FamilyDir
+
 # The machine may be busy: how long one example takes says nothing.
 settings.register_profile("agentspark", deadline=None)
 settings.load_profile("agentspark")
@@ -176,6 +179,25 @@ def tiny_drafter_dir(tiny_target_dir: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("tiny-drafter")
     save_drafter(DSparkModel(config, torch.arange(0, 300)), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def family_dir(tiny_target_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> FamilyDir:
+    """Gives the folder of a little trained drafter of a family (``family_drafters.SHAPES``)."""
+    from tests import family_drafters
+
+    folder = tmp_path_factory.mktemp("families")
+    stores: list[FeatureStore] = []
+
+    def trained(name: str) -> Path:
+        if not (folder / name).exists():
+            if not stores:
+                stores.append(family_drafters.greedy_features(tiny_target_dir, folder / "data"))
+            losses = family_drafters.train(name, tiny_target_dir, stores[0], folder / name)
+            assert losses[-1] < 0.85 * losses[0], f"{name} did not learn: {losses}"
+        return folder / name / "drafter"
+
+    return trained
 
 
 @pytest.fixture(scope="session")

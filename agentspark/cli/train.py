@@ -14,6 +14,15 @@ from agentspark.cli.console import err, out, say
 from agentspark.cli.options import Model
 
 
+class Family(StrEnum):
+    """The kind of drafter."""
+
+    DSPARK = "dspark"
+    DFLASH = "dflash"
+    EAGLE3 = "eagle3"
+    MTP = "mtp"
+
+
 class Head(StrEnum):
     """The sequential head."""
 
@@ -29,10 +38,23 @@ Folder = Annotated[
     Path, typer.Option("--out", help="The drafter's folder; an unfinished run goes on.")
 ]
 Init = Annotated[Path | None, typer.Option(help="Start from this drafter.")]
-Layers = Annotated[int, typer.Option(help="Draft layers.")]
-BlockSize = Annotated[int, typer.Option(help="Drafts per round.")]
-HeadType = Annotated[Head, typer.Option(help="Sequential head.")]
-MarkovRank = Annotated[int, typer.Option(help="Rank of the sequential head.")]
+DataFrom = Annotated[
+    Path | None,
+    typer.Option(help="Another run's folder: use its responses and features (same prompts)."),
+]
+FamilyName = Annotated[Family, typer.Option(help="Kind of drafter; all train on the same data.")]
+Layers = Annotated[int | None, typer.Option(help="Draft layers (2; eagle3 and mtp have 1).")]
+BlockSize = Annotated[int | None, typer.Option(help="Drafts per round (7; mtp has 1).")]
+AnchorDrafts = Annotated[
+    bool | None,
+    typer.Option(
+        "--anchor-drafts/--anchor-leads",
+        help="dflash: a block's first slot drafts too, as dspark's, or only leads (usual).",
+        show_default=False,
+    ),
+]
+HeadType = Annotated[Head | None, typer.Option(help="dspark: sequential head (vanilla).")]
+MarkovRank = Annotated[int | None, typer.Option(help="dspark: rank of the head (64).")]
 DraftVocab = Annotated[int, typer.Option(help="Tokens it can draft; 0 is all.")]
 MaxResponses = Annotated[int | None, typer.Option(help="Use so many prompts.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens per response.")]
@@ -54,10 +76,13 @@ def train(
     folder: Folder,
     model: Model = "smollm2",
     init: Init = None,
-    layers: Layers = 2,
-    block_size: BlockSize = 7,
-    head: HeadType = Head.VANILLA,
-    markov_rank: MarkovRank = 64,
+    data_from: DataFrom = None,
+    family: FamilyName = Family.DSPARK,
+    layers: Layers = None,
+    block_size: BlockSize = None,
+    anchor_drafts: AnchorDrafts = None,
+    head: HeadType = None,
+    markov_rank: MarkovRank = None,
     draft_vocab: DraftVocab = 8192,
     max_responses: MaxResponses = None,
     max_tokens: MaxTokens = 256,
@@ -79,11 +104,13 @@ def train(
     from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
     from agentspark.train.progress import rich_stages
 
-    shape = DrafterShape(
+    shape = DrafterShape.of(
+        family.value,
         layers=layers,
         block_size=block_size,
+        sample_from_anchor=anchor_drafts,
         markov_rank=markov_rank,
-        markov_head_type=head.value,
+        markov_head_type=None if head is None else head.value,
         draft_vocab_size=draft_vocab or None,
     )
     data = DataConfig(
@@ -98,6 +125,7 @@ def train(
         target=model,
         prompts=tuple(prompts),
         out=folder,
+        data_from=data_from,
         init=init,
         shape=shape,
         optim=OptimConfig(steps=steps, minutes=minutes, lr=lr, seed=seed),

@@ -138,6 +138,10 @@ class DraftRecord:
         if verified:
             self._estimator.update(None, verified, accepted)
 
+    def fade(self) -> None:
+        """Add a round that verified none of the drafter's tokens: what is known gets old."""
+        self._estimator.update(None, 0, 0)
+
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:
     for i, (x, y) in enumerate(zip(a, b, strict=False)):

@@ -1,65 +1,34 @@
-"""Drafting with a DSpark checkpoint: batched over requests, its context in the paged pool."""
+"""Drafting blocks in parallel (DSpark, DFlash): batched, its context in the paged pool."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from agentspark.drafting.proposal import DraftProbs, Proposal
+from agentspark.drafting.drafter import ContextRows, DraftRequest
+from agentspark.drafting.drawing import BlockDraw
+from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.calibration import Temperatures
 from agentspark.dspark.model import DSparkModel
-from agentspark.engine.draw import draw_tokens
-from agentspark.engine.noise import PositionNoise
-from agentspark.engine.params import SamplingParams
-from agentspark.engine.sampler import argmax_ids, probabilities
 from agentspark.kv.attention import attend
 from agentspark.kv.batch import AttentionBatch, Segment
-from agentspark.kv.store import KVStore
+from agentspark.kv.store import KVStore, LayerShape
 from agentspark.models.prepack import PackedLinear, can_prepack, prepack
 
-SOURCE = "dspark"
-
 # The drafter's keys and values of its context come without queries, so these two go together.
-_SHARED_INPUT = (("k_proj", "v_proj"), ("gate_proj", "up_proj"))
-
-
-@dataclass(frozen=True, slots=True)
-class DraftRequest:
-    """One request to draft for: its last committed token at position ``context``.
-
-    ``blocks`` must cover ``context + block_size`` tokens: the block's own keys and values are
-    written behind the context and overwritten when the round is committed. A seeded request brings
-    its ``noise`` and the output ``position`` of the first draft.
-    """
-
-    anchor: int
-    context: int
-    blocks: Sequence[int]
-    sampling: SamplingParams
-    generator: torch.Generator | None = None
-    noise: PositionNoise | None = None
-    position: int = 0
-
-    @property
-    def drawn(self) -> bool:
-        """Whether drafts are drawn at random, so that verification needs their distributions."""
-        return not self.sampling.greedy and self.noise is None
+SHARED_INPUT = (("k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
 class DSparkDrafter:
-    """The drafter of one engine. Used by the loop thread alone.
-
-    Its context covers the positions strictly before a request's anchor; ``append`` extends it with
-    the features of the tokens a round committed.
-    """
+    """A ``Drafter`` of the families ``dspark`` and ``dflash``."""
 
     def __init__(self, model: DSparkModel, temperatures: Temperatures, name: str) -> None:
         self.name = name
         self.config = model.config
         self.block_size = model.config.block_size
+        self.confident = model.confidence_head is not None
         self._model = model
         self.temperatures = temperatures
         self._store: KVStore | None = None
@@ -67,51 +36,41 @@ class DSparkDrafter:
         self._lm_head: torch.nn.Module | None = None
         if can_prepack(model):
             self._lm_head = PackedLinear(model.lm_head, None)
-            prepack(model, shared_input=_SHARED_INPUT)
+            prepack(model, shared_input=SHARED_INPUT)
+
+    @property
+    def kv_shapes(self) -> list[LayerShape]:
+        """Keys and values of every draft layer."""
+        own = self.config
+        return [LayerShape(own.num_key_value_heads, own.head_dim)] * own.num_hidden_layers
 
     def bind(self, store: KVStore) -> None:
-        """Use the pool that the target's attention uses."""
+        """See ``Drafter.bind``."""
         self._store = store
 
     @torch.inference_mode()
-    def append(self, features: Tensor, positions: Tensor, slots: Tensor) -> None:
-        """Add committed tokens to the context.
-
-        ``features`` ``[T, m * d]`` are the target's hidden states of the tokens at ``positions``
-        ``[T]``, stored in ``slots`` ``[T]``.
-        """
+    def append(self, features: Tensor, rows: ContextRows) -> None:
+        """See ``Drafter.append``."""
         store = self._pool()
         backbone = self._model.backbone
         context = backbone.context_features(features)
         for layer, (k, v) in zip(
-            store.drafter, backbone.context_kv(context, positions), strict=True
+            store.drafter, backbone.context_kv(context, rows.positions), strict=True
         ):
-            layer.write(slots, k, v)
+            layer.write(rows.slots, k, v)
 
     @torch.inference_mode()
     def propose(self, requests: Sequence[DraftRequest]) -> list[Proposal]:
         """One block of drafts for each request."""
         anchors = torch.tensor([request.anchor for request in requests], device=self._device)
-        hidden = self._block_hidden(requests, anchors)
-        logits = self._base_logits(hidden)
-        tokens, columns, rows = self._sequential_stage(requests, anchors, hidden, logits)
-        survival = self._survival(hidden, anchors, tokens)
-        ids, estimates = tokens.tolist(), survival.tolist()
-        proposals = []
-        for index, request in enumerate(requests):
-            probs = None
-            if request.drawn:
-                probs = DraftProbs.of(
-                    torch.stack([step[index] for step in rows]),
-                    columns[index].tolist(),
-                    self._model.draft_token_ids,
-                )
-            proposals.append(Proposal(ids[index], estimates[index], probs, SOURCE))
-        return proposals
+        hidden = self._model.drafting_slots(self._block_hidden(requests, anchors))
+        drawn = self._sequential_stage(requests, anchors, hidden, self._base_logits(hidden))
+        survival = self._survival(hidden, anchors, drawn.tokens)
+        return drawn.proposals(survival.tolist(), self.config.family)
 
     def _block_hidden(self, requests: Sequence[DraftRequest], anchors: Tensor) -> Tensor:
-        """The backbone's states ``[B, K, d]`` of all slots of all blocks."""
-        store, size = self._pool(), self.block_size
+        """The backbone's states ``[B * slots, d]`` of all slots of all blocks."""
+        store, size = self._pool(), self.config.slots
         segments = [
             Segment(index * size, size, request.context, request.blocks, causal=False)
             for index, request in enumerate(requests)
@@ -133,8 +92,7 @@ class DSparkDrafter:
         starts = torch.tensor([[request.context] for request in requests], device=self._device)
         positions = (starts + torch.arange(size, device=self._device)).flatten()
         inputs = self._model.block_inputs(anchors)
-        hidden = self._model.backbone.block_hidden(inputs, positions, paged)
-        return hidden.view(len(requests), size, -1)
+        return self._model.backbone.block_hidden(inputs, positions, paged)
 
     def _base_logits(self, hidden: Tensor) -> Tensor:
         if self._lm_head is None:
@@ -148,44 +106,21 @@ class DSparkDrafter:
         anchors: Tensor,
         hidden: Tensor,
         base: Tensor,
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Draw the block left to right.
-
-        Returns target ids ``[B, K]``, draft-vocabulary columns ``[B, K]`` and, where any request
-        samples, the distributions ``[B, V_draft]`` of every step.
-        """
-        head = self._model.markov_head
-        params = [request.sampling for request in requests]
-        greedy = all(p.greedy for p in params)
+    ) -> BlockDraw:
+        """Draw the block left to right."""
+        head, drawn = self._model.markov_head, BlockDraw(self._model, requests)
         state = head.start(len(requests)) if head is not None else None
-        previous, tokens, columns, rows = anchors, [], [], []
+        previous = anchors
         for k in range(self.block_size):
             logits = base[:, k]
             if head is not None:
                 bias, state = head.step(previous, hidden[:, k], state)
                 logits = logits + bias
-            if greedy:
-                column = torch.tensor(argmax_ids(logits), device=self._device)
-            else:
-                probs = probabilities(logits, params)
-                column = torch.tensor(self._draw(requests, probs, k), device=self._device)
-                rows.append(probs)
-            previous = self._model.to_target_ids(column)
-            tokens.append(previous)
-            columns.append(column)
-        return torch.stack(tokens, dim=1), torch.stack(columns, dim=1), rows
-
-    def _draw(self, requests: Sequence[DraftRequest], probs: Tensor, k: int) -> list[int]:
-        """Column of draft ``k`` of each request, from its row of ``probs [B, V_draft]``."""
-        columns = draw_tokens(probs, [request.generator for request in requests])
-        for index, request in enumerate(requests):
-            if request.noise is not None:
-                row, ids = probs[index : index + 1], self._model.draft_token_ids
-                columns[index] = request.noise.choose(row, request.position + k, ids)[0]
-        return columns
+            previous = drawn.choose(logits)
+        return drawn
 
     def _survival(self, hidden: Tensor, anchors: Tensor, tokens: Tensor) -> Tensor:
-        """Calibrated survival ``[B, K]`` of every prefix of the drafts."""
+        """Calibrated survival ``[B, K]`` of every prefix of the drafts; 1 without a head."""
         model = self._model
         if model.confidence_head is None:
             return torch.ones(tokens.shape, device=self._device)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import torch
 
+from agentspark.drafting.chain import ChainDrafter
+from agentspark.drafting.drafter import Drafter
 from agentspark.drafting.dspark import DSparkDrafter
 from agentspark.dspark.calibration import Temperatures
 from agentspark.dspark.check import check_drafter, target_fingerprint
 from agentspark.dspark.checkpoint import load_drafter
 from agentspark.dspark.config import read_config
+from agentspark.dspark.model import ChainModel, DSparkModel
 from agentspark.errors import DrafterFormatError
 from agentspark.models.target import Target
 
@@ -18,11 +21,12 @@ AUTO = "auto"
 _SHIPPED = Path(__file__).parent.parent / "drafters"
 
 
-def load_dspark(drafter: str | Path | None, target: Target) -> DSparkDrafter | None:
+def load_for_target(drafter: str | Path | None, target: Target) -> Drafter | None:
     """The drafter for a target whose weights are still plain.
 
     ``auto`` is the shipped drafter made for exactly these weights, or none; a folder is a
-    checkpoint, checked against the target (``DrafterMismatchError``, ``DrafterFormatError``).
+    checkpoint, checked against the target (``DrafterMismatchError``, ``DrafterFormatError``); what
+    family it is of stands in its ``config.json`` under ``architectures``.
     """
     if drafter is None:
         return None
@@ -39,6 +43,9 @@ def load_dspark(drafter: str | Path | None, target: Target) -> DSparkDrafter | N
     model = load_drafter(folder, dtype=target.spec.dtype, device=target.spec.device)
     check_drafter(model.config, target.spec, fingerprint)
     model.attach_target(embed, lm_head)
+    if isinstance(model, ChainModel):
+        return ChainDrafter(model, folder.name)
+    assert isinstance(model, DSparkModel)
     temperatures = Temperatures.load(folder, model.config.block_size)
     return DSparkDrafter(model, temperatures, folder.name)
 

@@ -29,27 +29,31 @@ class Attend(Protocol):
 
 
 class DraftAttention(nn.Module):
-    """Projections and norms of one draft layer's attention."""
+    """Projections and norms of one draft layer's attention.
 
-    def __init__(self, config: DrafterConfig) -> None:
+    ``width`` is the size of what queries, keys and values are made from, ``hidden_size`` unless
+    told.
+    """
+
+    def __init__(self, config: DrafterConfig, width: int | None = None) -> None:
         super().__init__()
-        d, bias = config.hidden_size, config.attention_bias
+        d, bias = width or config.hidden_size, config.attention_bias
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = config.head_dim
         self.q_proj = nn.Linear(d, self.heads * self.head_dim, bias=bias)
         self.k_proj = nn.Linear(d, self.kv_heads * self.head_dim, bias=bias)
         self.v_proj = nn.Linear(d, self.kv_heads * self.head_dim, bias=bias)
-        self.o_proj = nn.Linear(self.heads * self.head_dim, d, bias=bias)
+        self.o_proj = nn.Linear(self.heads * self.head_dim, config.hidden_size, bias=bias)
         self.q_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
         self.k_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
 
     def query(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Return queries ``[H, T, D]`` of ``x [T, d]``."""
+        """Return queries ``[H, T, D]`` of ``x [T, width]``."""
         q = self.q_norm(self.q_proj(x).view(-1, self.heads, self.head_dim))
         return rotate(q.transpose(0, 1), cos, sin)
 
     def key_value(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values ``[Hkv, T, D]`` of ``x [T, d]``."""
+        """Return keys and values ``[Hkv, T, D]`` of ``x [T, width]``."""
         k = self.k_norm(self.k_proj(x).view(-1, self.kv_heads, self.head_dim))
         v = self.v_proj(x).view(-1, self.kv_heads, self.head_dim)
         return rotate(k.transpose(0, 1), cos, sin), v.transpose(0, 1)

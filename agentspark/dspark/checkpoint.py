@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from agentspark.dspark.config import CONFIG_FILE, read_config
-from agentspark.dspark.model import DSparkModel
+from agentspark.dspark.model import DraftModel, build_model
 from agentspark.errors import DrafterFormatError
 
 WEIGHTS_FILE = "model.safetensors"
@@ -26,7 +26,7 @@ DRAFT_TOKENS = "draft_token_ids"
 _FROM_TARGET = ("embed_tokens.weight", "lm_head.weight")
 
 
-def drafter_tensors(model: DSparkModel, dtype: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
+def drafter_tensors(model: DraftModel, dtype: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
     """Return a drafter's tensors under their checkpoint names, on the CPU."""
     tensors = {
         name.removeprefix("backbone."): tensor.detach().to("cpu", dtype).contiguous()
@@ -37,7 +37,7 @@ def drafter_tensors(model: DSparkModel, dtype: torch.dtype = torch.bfloat16) -> 
     return tensors
 
 
-def save_drafter(model: DSparkModel, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+def save_drafter(model: DraftModel, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write the checkpoint; an interrupted write never leaves half a file under its name."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as temporary:
@@ -54,7 +54,7 @@ def save_drafter(model: DSparkModel, folder: Path, dtype: torch.dtype = torch.bf
 
 def load_drafter(
     folder: Path, *, dtype: torch.dtype = torch.bfloat16, device: str | torch.device = "cpu"
-) -> DSparkModel:
+) -> DraftModel:
     """Read a checkpoint; the caller then checks it and calls ``attach_target``.
 
     Raises ``DrafterFormatError`` for a missing, broken or incomplete file.
@@ -64,7 +64,7 @@ def load_drafter(
     for name in _FROM_TARGET:
         tensors.pop(name, None)
     ids = tensors.pop(DRAFT_TOKENS, None)
-    model = DSparkModel(config, ids)
+    model = build_model(config, ids)
     expected = {n.removeprefix("backbone."): t.shape for n, t in model.state_dict().items()}
     missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     if missing or unknown:

@@ -11,19 +11,31 @@ from typing import Any, Literal
 from agentspark.errors import DrafterFormatError
 
 HeadType = Literal["vanilla", "gated", "rnn"]
+Family = Literal["dspark", "dflash", "eagle3", "mtp"]
 
-ARCHITECTURE = "Qwen3DSparkModel"
+# What a family's checkpoints call themselves. Those of the chains (one token after the other,
+# ``chain.py``) are laid out as this library writes them.
+ARCHITECTURES: dict[Family, str] = {
+    "dspark": "Qwen3DSparkModel",
+    "dflash": "DFlashDraftModel",
+    "eagle3": "AgentsparkEagle3Model",
+    "mtp": "AgentsparkMTPModel",
+}
+FAMILIES: tuple[Family, ...] = tuple(ARCHITECTURES)
+CHAINS: frozenset[Family] = frozenset(("eagle3", "mtp"))
 HEAD_TYPES: tuple[HeadType, ...] = ("vanilla", "gated", "rnn")
 CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrafterConfig:
-    """What a ``Qwen3DSparkModel`` checkpoint says about itself; DeepSpec's names and meanings.
+    """What a drafter's checkpoint says about itself; DeepSpec's names and meanings.
 
     ``num_hidden_layers`` counts draft layers, ``num_target_layers`` the target's.
     ``target_layer_ids`` are 0-based decoder layers whose output is read (-1: the embedding).
-    ``block_size`` tokens go in and as many drafts come out (the anchor predicts too).
+    ``block_size`` is the number of drafts of a round. As many tokens go in where the anchor
+    predicts too (``sample_from_anchor``); otherwise (DFlash's own layout) the anchor goes in
+    besides. ``family`` stands in the file as its architecture.
 
     Three fields are ours and are absent from a plain DeepSpec file. ``draft_vocab_size`` is the
     number of target tokens that can be drafted, ``None`` for all of them. ``markov_w1_pruned``
@@ -31,6 +43,7 @@ class DrafterConfig:
     tokens share. ``target_fingerprint`` names the target's weights (see ``check.py``).
     """
 
+    family: Family = "dspark"
     hidden_size: int
     intermediate_size: int
     num_hidden_layers: int
@@ -42,6 +55,7 @@ class DrafterConfig:
     target_layer_ids: tuple[int, ...]
     mask_token_id: int
     block_size: int = 7
+    sample_from_anchor: bool = True
     num_anchors: int = 512
     rms_norm_eps: float = 1e-6
     max_position_embeddings: int = 8192
@@ -85,11 +99,31 @@ class DrafterConfig:
         reads_head = self.enable_confidence_head and self.confidence_head_with_markov
         if reads_head and not self.markov_rank:
             raise _wrong("confidence_head_with_markov", True, "false where markov_rank is 0")
+        self._check_family()
+
+    def _check_family(self) -> None:
+        if self.family != "dspark":
+            for name in ("markov_rank", "enable_confidence_head"):
+                if getattr(self, name):
+                    raise _wrong(name, getattr(self, name), f"0 or false: {self.family} has none")
+        if self.family != "dflash" and not self.sample_from_anchor:
+            raise _wrong("sample_from_anchor", False, f"true where the family is {self.family}")
+        if self.family in CHAINS and self.num_hidden_layers != 1:
+            raise _wrong("num_hidden_layers", self.num_hidden_layers, f"1 for {self.family}")
+        if self.family in CHAINS and self.hidden_size % 2:
+            raise _wrong("hidden_size", self.hidden_size, f"even for {self.family}")
+        if self.family == "mtp" and self.block_size != 1:
+            raise _wrong("block_size", self.block_size, "1 for mtp")
 
     @property
     def draft_vocab(self) -> int:
         """How many tokens can be drafted: rows of the LM head and of ``markov_w2``."""
         return self.draft_vocab_size or self.vocab_size
+
+    @property
+    def slots(self) -> int:
+        """Tokens that go into a block: ``block_size``, and the anchor where it only leads."""
+        return self.block_size + (not self.sample_from_anchor)
 
     @property
     def feature_size(self) -> int:
@@ -99,11 +133,14 @@ class DrafterConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``config.json``."""
         data = asdict(self)
+        del data["family"]
+        if self.family != "dflash":
+            del data["sample_from_anchor"]  # always true, and no field of a DeepSpec file
         data["target_layer_ids"] = list(self.target_layer_ids)
         data["rope_parameters"] = dict(self.rope_parameters)
         theta = self.rope_parameters.get("rope_theta")
         return {
-            "architectures": [ARCHITECTURE],
+            "architectures": [ARCHITECTURES[self.family]],
             "model_type": "qwen3",
             "tie_word_embeddings": False,
             "layer_types": ["full_attention"] * self.num_hidden_layers,
@@ -129,26 +166,52 @@ def _rope(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
-    """Read the content of a DeepSpec ``config.json``; ``DrafterFormatError`` if it cannot be."""
-    kinds = list(raw.get("architectures") or [])
-    if kinds != [ARCHITECTURE]:
-        raise DrafterFormatError(
-            f"the drafter is of architecture {kinds or 'unknown'}, this backbone reads "
-            f"{ARCHITECTURE}: convert the checkpoint or take another."
-        )
-    known = {f.name for f in fields(DrafterConfig)}
+    """Read the content of a drafter's ``config.json``; ``DrafterFormatError`` if it cannot be."""
+    family = _family(raw)
+    known = {f.name for f in fields(DrafterConfig)} - {"family"}
     values = {name: raw[name] for name in known & raw.keys()}
     values["rope_parameters"] = _rope(raw)
+    if set(raw.get("layer_types") or ()) - {"full_attention"}:
+        raise _wrong("layer_types", raw["layer_types"], "full_attention for every layer")
     try:
+        if family == "dflash":
+            values.update(_dflash(raw))
+        if family != "dspark":
+            none = {"markov_rank": 0, "enable_confidence_head": False}
+            values = {**none, "confidence_head_with_markov": False, **values}
         values["target_layer_ids"] = tuple(int(i) for i in values["target_layer_ids"])
         if values.get("head_dim") is None:
             values["head_dim"] = values["hidden_size"] // values["num_attention_heads"]
-        return DrafterConfig(**values)
+        return DrafterConfig(family=family, **values)
     except (KeyError, TypeError, ValueError) as error:
         raise DrafterFormatError(
             f"the drafter's config.json lacks a field or has one of a wrong type ({error}): "
             "it is no complete DeepSpec config."
         ) from error
+
+
+def _family(raw: Mapping[str, Any]) -> Family:
+    kinds = list(raw.get("architectures") or [])
+    for family, name in ARCHITECTURES.items():
+        if kinds == [name]:
+            return family
+    raise DrafterFormatError(
+        f"the drafter is of architecture {kinds or 'unknown'}, this library reads "
+        f"{', '.join(ARCHITECTURES.values())}: convert the checkpoint or take another."
+    )
+
+
+def _dflash(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that DFlash's own files keep in a section; their blocks count the anchor."""
+    section = raw.get("dflash_config")
+    if section is None:
+        return {"sample_from_anchor": bool(raw.get("sample_from_anchor", False))}
+    return {
+        "target_layer_ids": section["target_layer_ids"],
+        "mask_token_id": section["mask_token_id"],
+        "block_size": int(section.get("block_size") or raw["block_size"]) - 1,
+        "sample_from_anchor": False,
+    }
 
 
 def read_config(folder: Path) -> DrafterConfig:

@@ -1,4 +1,8 @@
-"""A whole drafter: backbone, sequential head, confidence head, and the target's two matrices."""
+"""A whole drafter: backbone, sequential head, confidence head, and the target's two matrices.
+
+``DSparkModel`` drafts blocks in parallel (DSpark; DFlash is the same without heads),
+``ChainModel`` one token after the other (Eagle3, MTP). What they share is ``DraftModel``.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,37 @@ import torch
 from torch import Tensor, nn
 
 from agentspark.dspark.backbone import DraftBackbone
+from agentspark.dspark.chain import ChainBackbone
 from agentspark.dspark.confidence import ConfidenceHead
-from agentspark.dspark.config import DrafterConfig
-from agentspark.dspark.heads import build_head
+from agentspark.dspark.config import CHAINS, DrafterConfig
+from agentspark.dspark.heads import MarkovHead, build_head
 from agentspark.errors import DrafterFormatError
 
 
-class DSparkModel(nn.Module):
-    """The modules of one drafter.
+class DraftModel(nn.Module):
+    """What every family's drafter has.
 
     ``embed`` ``[V, d]`` and ``lm_head`` ``[V_draft, d]`` are the target's, frozen, and belong to
     no checkpoint: ``attach_target`` fills them. ``draft_token_ids [V_draft]`` maps a column of
     the draft logits to a target token; ``None`` where every token can be drafted.
     """
 
+    backbone: DraftBackbone | ChainBackbone
+    markov_head: MarkovHead | None
+    confidence_head: ConfidenceHead | None
     embed: Tensor | None
     lm_head: Tensor | None
     draft_token_ids: Tensor | None
 
-    def __init__(self, config: DrafterConfig, draft_token_ids: Tensor | None = None) -> None:
+    def __init__(self, config: DrafterConfig, backbone: DraftBackbone | ChainBackbone) -> None:
         super().__init__()
         self.config = config
-        self.backbone = DraftBackbone(config)
+        self.backbone = backbone
         self.markov_head = build_head(config)
         self.confidence_head = ConfidenceHead(config) if config.enable_confidence_head else None
         self.register_buffer("embed", None, persistent=False)
         self.register_buffer("lm_head", None, persistent=False)
         self.register_buffer("draft_token_ids", None, persistent=False)
-        self._set_draft_tokens(draft_token_ids)
 
     def _set_draft_tokens(self, ids: Tensor | None) -> None:
         config = self.config
@@ -68,19 +75,57 @@ class DSparkModel(nn.Module):
             raise ValueError("attach_target must be called before logits are asked for")
         return hidden @ self.lm_head.t()
 
-    def block_inputs(self, anchors: Tensor) -> Tensor:
-        """Return embeddings ``[N * block_size, d]`` of ``[x0, MASK, ...]`` for ``anchors [N]``."""
+    def token_inputs(self, tokens: Tensor) -> Tensor:
+        """Return the embeddings ``[T, d]`` of ``tokens [T]``."""
         if self.embed is None:
-            raise ValueError("attach_target must be called before blocks are embedded")
-        tokens = anchors.new_full((anchors.numel(), self.config.block_size), self.mask_token)
+            raise ValueError("attach_target must be called before tokens are embedded")
+        return self.embed[tokens]
+
+    def to_target_ids(self, columns: Tensor) -> Tensor:
+        """Map columns of the draft logits to target token ids."""
+        return columns if self.draft_token_ids is None else self.draft_token_ids[columns]
+
+
+class DSparkModel(DraftModel):
+    """A drafter that fills the slots of a block in one pass."""
+
+    backbone: DraftBackbone
+
+    def __init__(self, config: DrafterConfig, draft_token_ids: Tensor | None = None) -> None:
+        super().__init__(config, DraftBackbone(config))
+        self._set_draft_tokens(draft_token_ids)
+
+    def block_inputs(self, anchors: Tensor) -> Tensor:
+        """Return embeddings ``[N * slots, d]`` of ``[x0, MASK, ...]`` for ``anchors [N]``."""
+        tokens = anchors.new_full((anchors.numel(), self.config.slots), self.mask_token)
         tokens[:, 0] = anchors
-        return self.embed[tokens.flatten()]
+        return self.token_inputs(tokens.flatten())
+
+    def drafting_slots(self, hidden: Tensor) -> Tensor:
+        """Return the states ``[N, block_size, d]`` that drafts come from.
+
+        ``hidden [N * slots, d]`` are all states; an anchor that only leads is left out.
+        """
+        slots, drafts = self.config.slots, self.config.block_size
+        return hidden.view(-1, slots, hidden.shape[-1])[:, slots - drafts :]
 
     @property
     def mask_token(self) -> int:
         """The token that stands in every slot but the anchor's."""
         return self.config.mask_token_id
 
-    def to_target_ids(self, columns: Tensor) -> Tensor:
-        """Map columns of the draft logits to target token ids."""
-        return columns if self.draft_token_ids is None else self.draft_token_ids[columns]
+
+class ChainModel(DraftModel):
+    """A drafter that feeds each draft back to itself."""
+
+    backbone: ChainBackbone
+
+    def __init__(self, config: DrafterConfig, draft_token_ids: Tensor | None = None) -> None:
+        super().__init__(config, ChainBackbone(config))
+        self._set_draft_tokens(draft_token_ids)
+
+
+def build_model(config: DrafterConfig, draft_token_ids: Tensor | None = None) -> DraftModel:
+    """Return the model of a config's family, its weights not set yet."""
+    kind = ChainModel if config.family in CHAINS else DSparkModel
+    return kind(config, draft_token_ids)

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from agentspark.config import EngineConfig
-from agentspark.drafting.dspark import DSparkDrafter
-from agentspark.drafting.loading import load_dspark
+from agentspark.drafting.drafter import Drafter
+from agentspark.drafting.loading import load_for_target
 from agentspark.dspark.costs import CostKey
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.probe import rows_are_exact
@@ -41,7 +41,7 @@ class Parts:
     """What an engine is made of. ``exact`` is whether exact mode is on and holds here."""
 
     target: Target
-    drafter: DSparkDrafter | None
+    drafter: Drafter | None
     store: KVStore
     turn: Turn
     costs: EngineCosts
@@ -65,7 +65,7 @@ def assemble(
         attn_implementation=attention.NAME,
         cache_dir=config.cache_dir,
     )
-    speculator = load_dspark(drafter, target)
+    speculator = load_for_target(drafter, target)
     if can_prepack(target.model):
         prepack(target.model)
     store = _make_store(target, speculator, config)
@@ -108,13 +108,10 @@ def assemble(
     return Parts(target, speculator, store, turn, costs, limit, exact)
 
 
-def _make_store(target: Target, drafter: DSparkDrafter | None, config: EngineConfig) -> KVStore:
+def _make_store(target: Target, drafter: Drafter | None, config: EngineConfig) -> KVStore:
     spec = target.spec
     shapes = [LayerShape(spec.num_kv_heads, spec.head_dim)] * spec.num_layers
-    draft_shapes = []
-    if drafter is not None:
-        own = drafter.config
-        draft_shapes = [LayerShape(own.num_key_value_heads, own.head_dim)] * own.num_hidden_layers
+    draft_shapes = [] if drafter is None else drafter.kv_shapes
     per_token = sum(2 * s.kv_heads * s.head_dim for s in [*shapes, *draft_shapes])
     tokens = config.kv_tokens or _default_tokens(per_token * spec.dtype.itemsize, spec.device)
     blocks = tokens // config.block_tokens

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 
 from agentspark.config import EngineConfig
-from agentspark.drafting.dspark import DSparkDrafter
+from agentspark.drafting.drafter import Drafter
 from agentspark.engine.assembly import assemble
 from agentspark.engine.events import adelta_stream
 from agentspark.engine.handle import Handle
 from agentspark.engine.intake import Intake
 from agentspark.engine.loop import EngineLoop
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
-from agentspark.engine.proposing import DraftWatcher
+from agentspark.engine.proposing import DraftWatcher, RoundWatcher
 from agentspark.engine.request import Request
 from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.sequence import Sequence
@@ -230,7 +230,7 @@ class Engine:
         )
 
     @property
-    def drafter(self) -> DSparkDrafter | None:
+    def drafter(self) -> Drafter | None:
         """The drafter, if there is one; it belongs to the engine's loop."""
         return self._parts.drafter
 
@@ -243,6 +243,16 @@ class Engine:
             yield
         finally:
             proposing.watcher = None
+
+    @contextmanager
+    def watch_rounds(self, watcher: RoundWatcher) -> Iterator[None]:
+        """Call ``watcher`` for what every round verifies meanwhile, on the loop's thread."""
+        proposing = self._parts.turn.proposing
+        proposing.round_watcher = watcher
+        try:
+            yield
+        finally:
+            proposing.round_watcher = None
 
     def close(self) -> None:
         """Cancel what runs, end the loop, close the trace. May be called again."""

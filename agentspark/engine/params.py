@@ -89,7 +89,8 @@ class SamplingParams:
 class RequestOptions:
     """What acceleration a request uses; two arms of a comparison differ in nothing else.
 
-    ``speculation``: where drafts come from (``auto`` is every source the engine has).
+    ``speculation``: where drafts come from (``auto`` is every source the engine has, ``dspark`` its
+    drafter alone, of whatever family).
     ``verify``: ``auto`` lets the scheduler choose, ``full`` verifies whole proposals, a number
     verifies at most that many drafts a round. ``cache_salt``: prefixes are shared only among
     requests with the same salt.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from agentspark.drafting.dspark import DraftRequest, DSparkDrafter
+from agentspark.drafting.drafter import Drafter, DraftRequest
 from agentspark.dspark.costs import CostKey, CostTable, profile
 from agentspark.engine.params import SamplingParams
 from agentspark.engine.runner import FlatRows, TargetRunner
@@ -36,7 +36,7 @@ class EngineCosts:
         key: CostKey,
         folder: Path,
         runner: TargetRunner,
-        drafter: DSparkDrafter | None,
+        drafter: Drafter | None,
         pool: BlockPool,
     ) -> EngineCosts:
         """The table for ``key`` from ``folder``, measured and saved there if it is missing."""
@@ -57,11 +57,11 @@ class EngineCosts:
             self.table.save(self.path, self.key)
 
 
-def _measure(runner: TargetRunner, drafter: DSparkDrafter | None, pool: BlockPool) -> CostTable:
+def _measure(runner: TargetRunner, drafter: Drafter | None, pool: BlockPool) -> CostTable:
     available = pool.num_blocks * pool.block_tokens
     rows = [n for n in _ROWS if n + 1 < available // 2]
     context = min(_CONTEXT, available - rows[-1] - 1)
-    block = 0 if drafter is None else drafter.block_size
+    block = 0 if drafter is None else drafter.block_size + 1
     blocks = pool.allocate(-(-(context + max(rows[-1], block)) // pool.block_tokens))
     try:
         return profile(
@@ -81,7 +81,7 @@ def _forward(runner: TargetRunner, count: int, context: int, blocks: list[int]) 
     _settle(runner.forward(rows).logits)
 
 
-def _draft(drafter: DSparkDrafter, count: int, context: int, blocks: list[int]) -> None:
+def _draft(drafter: Drafter, count: int, context: int, blocks: list[int]) -> None:
     request = DraftRequest(0, context, blocks, SamplingParams(), None)
     drafter.propose([request] * count)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 
 from agentspark.drafting.choose import merge, prefer_copy
-from agentspark.drafting.dspark import DraftRequest, DSparkDrafter
+from agentspark.drafting.drafter import Drafter, DraftRequest
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.costs import CostTable
 from agentspark.dspark.scheduler import AsynchronousPlanner, Planner, SynchronousPlanner
@@ -17,6 +18,8 @@ from agentspark.engine.sequence import Sequence
 # Gets a drafter's proposal, how many of its drafts were right, and whether that is the final word
 # (a request that ends within a round leaves the rest of its drafts open).
 DraftWatcher = Callable[[Proposal, int, bool], None]
+# Gets the drafts that a round verified, how many of them it decided, and how many of those it kept.
+RoundWatcher = Callable[[Proposal, int, int], None]
 
 # Copies are cheap to propose and may be long; a forward of this many rows is still one of few.
 MAX_COPY = 15
@@ -25,7 +28,7 @@ MAX_COPY = 15
 class Proposing:
     """Drafts for decoding sequences and cuts the drafts to what is worth verifying."""
 
-    def __init__(self, drafter: DSparkDrafter | None, cost: CostTable, memory: KVMemory) -> None:
+    def __init__(self, drafter: Drafter | None, cost: CostTable, memory: KVMemory) -> None:
         self._drafter = drafter
         self._cost = cost
         self._memory = memory
@@ -33,11 +36,16 @@ class Proposing:
         self.drafted = 0
         self.drafter_s = 0.0
         self.watcher: DraftWatcher | None = None
+        self.round_watcher: RoundWatcher | None = None
 
     @property
     def block_size(self) -> int:
         """Drafts of one drafter block; 0 without a drafter."""
         return 0 if self._drafter is None else self._drafter.block_size
+
+    @property
+    def _confident(self) -> bool:
+        return self._drafter is None or self._drafter.confident
 
     def draft(self, sequences: Seq[Sequence]) -> None:
         """Set every sequence's proposal; the drafter runs once for all that it drafts for."""
@@ -55,7 +63,8 @@ class Proposing:
             self.drafter_s = time.perf_counter() - started
             self._cost.observe_draft(len(drafting), self.drafter_s)
             for sequence, proposal in zip(drafting, proposals, strict=True):
-                sequence.draft = proposal
+                rated = proposal if self._confident else _expected(sequence, proposal)
+                sequence.draft = rated
         for sequence in sequences:
             sequence.proposal = _chosen(sequence)
             sequence.counts.draft_tokens += len(sequence.proposal)
@@ -116,12 +125,17 @@ class Proposing:
 
     def learn(self, sequence: Sequence, committed: Seq[int]) -> None:
         """Tell the sources what really followed: ``committed`` tokens after the anchor."""
+        if self.round_watcher is not None and sequence.proposal.token_ids:
+            verified = sequence.proposal
+            self.round_watcher(verified, *_outcome(sequence, verified, committed))
         if sequence.copies is not None:
             sequence.copies.learn(sequence.copy, *_outcome(sequence, sequence.copy, committed))
             sequence.copies.extend(committed)
         if sequence.record is not None:
             decided, kept = _outcome(sequence, sequence.draft, committed)
             sequence.record.update(decided, kept)
+            if sequence.draft.token_ids and not decided and not self._confident:
+                sequence.record.fade()
             if self.watcher is not None and sequence.draft.token_ids:
                 self.watcher(sequence.draft, kept, decided > kept or kept == len(sequence.draft))
 
@@ -136,6 +150,16 @@ def _draft_request(sequence: Sequence) -> DraftRequest:
         sequence.noise,
         sequence.output.generated,
     )
+
+
+def _expected(sequence: Sequence, proposal: Proposal) -> Proposal:
+    """A proposal without confidence, rated by how far the request's earlier ones got.
+
+    Nothing of the drafts themselves is looked at, so this cannot bias a sampled output.
+    """
+    if sequence.record is None:
+        return proposal
+    return dataclasses.replace(proposal, survival=sequence.record.expected()[: len(proposal)])
 
 
 def _chosen(sequence: Sequence) -> Proposal:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from agentspark.drafting.dspark import DSparkDrafter
+from agentspark.drafting.drafter import ContextRows, Drafter, context_slots
 from agentspark.engine.choosing import choose_tokens, note_logprobs
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
@@ -18,7 +18,6 @@ from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
 from agentspark.engine.sequence import Sequence
 from agentspark.errors import KVCapacityError, KVExhaustedError, RequestError
-from agentspark.kv.batch import token_slots
 
 Finish = Callable[[Sequence, FinishReason, BaseException | None], Completion]
 
@@ -59,7 +58,7 @@ class Turn:
 
     memory: KVMemory
     runner: TargetRunner
-    drafter: DSparkDrafter | None
+    drafter: Drafter | None
     proposing: Proposing
     finish: Finish
     end_ids: frozenset[int]
@@ -219,22 +218,26 @@ class Turn:
         if self.drafter is None or outputs.features is None:
             return
         rows: list[int] = []
+        tokens: list[int] = []
         positions: list[int] = []
         slots: list[int] = []
+        before: list[int] = []
         size = self.memory.pool.block_tokens
         for sequence, count in kept.items():
             if sequence.uses_drafter:
                 first, end = sequence.computed, sequence.computed + count
                 rows.extend(range(sequence.first_row, sequence.first_row + count))
+                tokens.extend((sequence.tokens[first:end] + sequence.proposal.token_ids)[:count])
                 positions.extend(range(first, end))
-                slots.extend(token_slots(sequence.blocks, first, end, size))
+                own, leading = context_slots(sequence.blocks, first, end, size)
+                slots.extend(own)
+                before.extend(leading)
         if rows:
             began = time.perf_counter()
             device = outputs.features.device
             self.drafter.append(
                 outputs.features[torch.tensor(rows, device=device)],
-                torch.tensor(positions, device=device),
-                torch.tensor(slots, device=device),
+                ContextRows.of(tokens, positions, slots, before, device),
             )
             self.times.drafter_s += time.perf_counter() - began
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from agentspark.dspark.check import check_drafter, target_fingerprint
 from agentspark.dspark.checkpoint import load_drafter
 from agentspark.dspark.config import DrafterConfig
-from agentspark.dspark.model import DSparkModel
+from agentspark.dspark.model import DraftModel, build_model
 from agentspark.errors import UnsupportedModelError
 from agentspark.models.target import Target
 from agentspark.train.config import DrafterShape
@@ -53,6 +53,7 @@ def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
     spec, embed_head = target.spec, target_matrices(target.model)
     pruned = shape.draft_vocab_size is not None and shape.draft_vocab_size < spec.vocab_size
     return DrafterConfig(
+        family=shape.family,
         hidden_size=spec.hidden_size,
         intermediate_size=int(config.intermediate_size),
         num_hidden_layers=shape.layers,
@@ -64,20 +65,23 @@ def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
         target_layer_ids=shape.target_layer_ids or spread_layers(spec.num_layers),
         mask_token_id=mask_token(target) if shape.mask_token_id is None else shape.mask_token_id,
         block_size=shape.block_size,
+        sample_from_anchor=shape.sample_from_anchor,
         rms_norm_eps=float(config.rms_norm_eps),
         max_position_embeddings=spec.max_context,
         rope_parameters=dict(rope),
         markov_rank=shape.markov_rank,
         markov_head_type=shape.markov_head_type,
+        enable_confidence_head=shape.family == "dspark",
+        confidence_head_with_markov=shape.family == "dspark",
         draft_vocab_size=shape.draft_vocab_size if pruned else None,
-        markov_w1_pruned=pruned,
+        markov_w1_pruned=pruned and shape.markov_rank > 0,
         target_fingerprint=target_fingerprint(*embed_head),
     )
 
 
 def new_drafter(
     target: Target, shape: DrafterShape, counts: Tensor, seed: int, dtype: torch.dtype
-) -> DSparkModel:
+) -> DraftModel:
     """Return a drafter at its first weights, with the target attached.
 
     ``counts [V]`` say how frequent tokens are; a pruned draft vocabulary takes the most frequent.
@@ -86,14 +90,14 @@ def new_drafter(
     ids = None
     if config.draft_vocab_size is not None:
         ids = choose_draft_vocab(counts, config.draft_vocab_size, target.spec.eos_token_ids)
-    model = DSparkModel(config, ids)
+    model = build_model(config, ids)
     initialise(model, target.model, seed)
     model = model.to(target.spec.device, dtype)
     model.attach_target(*target_matrices(target.model))
     return model.train()
 
 
-def loaded_drafter(target: Target, folder: Path, dtype: torch.dtype) -> DSparkModel:
+def loaded_drafter(target: Target, folder: Path, dtype: torch.dtype) -> DraftModel:
     """Return a trained drafter to go on with; ``DrafterMismatchError`` for another target's."""
     model = load_drafter(folder, dtype=dtype, device=target.spec.device)
     matrices = target_matrices(target.model)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from agentspark.drafting.dspark import DSparkDrafter
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.calibration import Reliability, Temperatures, evaluate, fit
 from agentspark.engine.engine import Engine
@@ -35,11 +36,16 @@ def calibrate(
 
     Half of the rounds are fitted on, the other half is judged. Verification is full, so that every
     position's outcome is known. Raises ``TrainError`` where there is no drafter, its confidences
-    are scaled already, or the prompts give too few rounds.
+    are missing or scaled already, or the prompts give too few rounds.
     """
     drafter = engine.drafter
     if drafter is None:
         raise TrainError("There is nothing to calibrate: load the engine with a drafter.")
+    if not isinstance(drafter, DSparkDrafter) or not drafter.confident:
+        raise TrainError(
+            f"The drafter {drafter.name} is of family {drafter.config.family} and has no "
+            "confidence head: there is nothing to calibrate."
+        )
     if drafter.temperatures != Temperatures.ones(drafter.block_size):
         raise TrainError(
             "The drafter is calibrated already: remove its calibration.json to start anew."

@@ -8,11 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentspark.dspark.config import DrafterConfig
+from agentspark.dspark.config import DrafterConfig, Family
 from agentspark.train.config import OptimConfig
 from agentspark.train.evaluate import OfflineTau
 
 CARD_FILE = "README.md"
+_NAMES: dict[Family, str] = {
+    "dspark": "DSpark",
+    "dflash": "DFlash",
+    "eagle3": "Eagle3",
+    "mtp": "MTP-style",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +64,12 @@ def write_card(
     )
     loss = optim.loss
     lines = [
-        f"# DSpark drafter for {facts.target}",
+        f"# {_NAMES[config.family]} drafter for {facts.target}",
         "",
         "Proposes blocks of tokens that the target then verifies; outputs stay the target's own.",
         f"{config.num_hidden_layers} draft layers, block of {config.block_size}, "
-        f"{config.markov_head_type} head of rank {config.markov_rank}, target layers "
-        f"{list(config.target_layer_ids)}, {pruned}. Embedding and LM head are the target's and "
-        "not in the file.",
+        f"{_head(config)}target layers {list(config.target_layer_ids)}, {pruned}. "
+        "Embedding and LM head are the target's and not in the file.",
         "",
         "## Data",
         f"- Prompts: {', '.join(facts.prompt_files)}",
@@ -92,6 +97,12 @@ def write_card(
         "",
     ]
     (folder / CARD_FILE).write_text("\n".join(lines), encoding="utf-8")
+
+
+def _head(config: DrafterConfig) -> str:
+    if not config.markov_rank:
+        return ""
+    return f"{config.markov_head_type} head of rank {config.markov_rank}, "
 
 
 def _shares(values: Sequence[float]) -> str:

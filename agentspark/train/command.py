@@ -14,8 +14,9 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.dspark.config import CONFIG_FILE
-from agentspark.dspark.model import DSparkModel
+from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
+from agentspark.errors import TrainError
 from agentspark.models.target import Target, load_target
 from agentspark.train.build import loaded_drafter, new_drafter
 from agentspark.train.card import TrainingFacts, hardware_text, write_card
@@ -63,14 +64,16 @@ def train_drafter(
     goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays).
     """
     work = config.out / WORK_FOLDER
-    work.mkdir(parents=True, exist_ok=True)
-    warnings = _responses(config, work, stage)
+    given = (config.data_from or config.out) / WORK_FOLDER
+    for folder in (work, given):
+        folder.mkdir(parents=True, exist_ok=True)
+    warnings = _responses(config, given, stage)
     dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
     device = "cuda" if torch.cuda.is_available() else "cpu"
     target = load_target(config.target, dtype=torch.bfloat16, device=device)
-    responses = [r for r in read_responses(work / RESPONSES_FILE) if len(r.token_ids) > 1]
+    responses = [r for r in read_responses(given / RESPONSES_FILE) if len(r.token_ids) > 1]
     model = _drafter(config, target, responses, dtype)
-    source = _source(config, target, model, responses, work, stage)
+    source = _source(config, target, model, responses, given, stage)
     if len(source) < len(responses):
         warnings = (
             *warnings,
@@ -122,13 +125,13 @@ def _responses(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]
 
 def _drafter(
     config: TrainConfig, target: Target, responses: Sequence[Response], dtype: torch.dtype
-) -> DSparkModel:
+) -> DraftModel:
     """Return the drafter to train: the run's own where it was begun, else ``init``, else new."""
     begun = config.out / WORK_FOLDER / "drafter"
     if (begun / WEIGHTS_FILE).exists():
-        return loaded_drafter(target, begun, dtype)
+        return _of_family(loaded_drafter(target, begun, dtype), begun, config)
     if config.init is not None:
-        return loaded_drafter(target, config.init, dtype)
+        return _of_family(loaded_drafter(target, config.init, dtype), config.init, config)
     size = target.spec.vocab_size
     counts = blend_counts(
         count_tokens((torch.tensor(r.token_ids) for r in responses), size),
@@ -137,8 +140,19 @@ def _drafter(
     return new_drafter(target, config.shape, counts, config.optim.seed, dtype)
 
 
+def _of_family(model: DraftModel, folder: Path, config: TrainConfig) -> DraftModel:
+    """The model if it is of the family that is to be trained, else ``TrainError``."""
+    have, want = model.config.family, config.shape.family
+    if have != want:
+        raise TrainError(
+            f"the drafter in {folder} is of family {have}, not {want}: give its family, or "
+            "another folder."
+        )
+    return model
+
+
 def _source(
-    config: TrainConfig, target: Target, model: DSparkModel, responses: Sequence[Response],
+    config: TrainConfig, target: Target, model: DraftModel, responses: Sequence[Response],
     work: Path, stage: Stage,
 ) -> ExampleSource:  # fmt: skip
     reader = TargetReader(target.model, model.config.target_layer_ids)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agentspark.config import Dtype
-from agentspark.dspark.config import HeadType
+from agentspark.dspark.config import CHAINS, Family, HeadType
 from agentspark.errors import ConfigError
 from agentspark.train.loss import LossWeights
 
@@ -25,12 +25,15 @@ class DrafterShape:
 
     ``target_layer_ids`` ``None`` spreads four over the target's depth. ``draft_vocab_size``
     ``None`` keeps the whole vocabulary. ``mask_token_id`` ``None`` takes a special token of the
-    tokenizer that texts do not use.
+    tokenizer that texts do not use. Families other than ``dspark`` have no sequential head
+    (``markov_rank`` 0); ``of`` fills in what a family usually has.
     """
 
+    family: Family = "dspark"
     layers: int = 2
     target_layer_ids: tuple[int, ...] | None = None
     block_size: int = 7
+    sample_from_anchor: bool = True
     markov_rank: int = 64
     markov_head_type: HeadType = "vanilla"
     draft_vocab_size: int | None = 8192
@@ -38,7 +41,48 @@ class DrafterShape:
 
     def __post_init__(self) -> None:
         """Reject sizes that cannot be (``ConfigError``)."""
-        _positive(self, "layers", "block_size", "markov_rank", "draft_vocab_size")
+        _positive(self, "layers", "block_size", "draft_vocab_size")
+        if (self.family == "dspark") != (self.markov_rank > 0):
+            raise ConfigError(
+                f"markov_rank={self.markov_rank} cannot be used with family {self.family}: "
+                "dspark has a sequential head, the others have none (0)."
+            )
+        if self.family in CHAINS and self.layers != 1:
+            raise ConfigError(f"layers={self.layers} cannot be used: {self.family} has 1 layer.")
+        if self.family == "mtp" and self.block_size != 1:
+            raise ConfigError(f"block_size={self.block_size} cannot be used: mtp drafts 1 token.")
+        if self.family != "dflash" and not self.sample_from_anchor:
+            raise ConfigError("sample_from_anchor=False cannot be used: it is dflash's layout.")
+
+    @classmethod
+    def of(
+        cls,
+        family: Family,
+        *,
+        layers: int | None = None,
+        block_size: int | None = None,
+        sample_from_anchor: bool | None = None,
+        markov_rank: int | None = None,
+        markov_head_type: HeadType | None = None,
+        draft_vocab_size: int | None = 8192,
+    ) -> DrafterShape:
+        """The shape of a family; ``None`` takes what it usually has.
+
+        Raises ``ConfigError`` for what it cannot have.
+        """
+        if markov_head_type is not None and family != "dspark":
+            raise ConfigError(f"{family} has no sequential head: leave its type out.")
+        return cls(
+            family=family,
+            layers=(1 if family in CHAINS else 2) if layers is None else layers,
+            block_size=(1 if family == "mtp" else 7) if block_size is None else block_size,
+            sample_from_anchor=(family != "dflash")
+            if sample_from_anchor is None
+            else sample_from_anchor,
+            markov_rank=(64 if family == "dspark" else 0) if markov_rank is None else markov_rank,
+            markov_head_type=markov_head_type or "vanilla",
+            draft_vocab_size=draft_vocab_size,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +152,15 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """Everything ``agentspark train`` is told."""
+    """Everything ``agentspark train`` is told.
+
+    ``data_from`` is another run's ``out``, whose responses and features are used (and completed).
+    """
 
     target: str | Path
     prompts: tuple[Path, ...]
     out: Path
+    data_from: Path | None = None
     init: Path | None = None
     shape: DrafterShape = field(default_factory=DrafterShape)
     optim: OptimConfig = field(default_factory=OptimConfig)

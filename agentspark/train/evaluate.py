@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agentspark.dspark.model import DSparkModel
+from agentspark.dspark.model import DraftModel
 from agentspark.train.blocks import Example, run_blocks
 from agentspark.train.loss import LossWeights, block_loss, column_map
 
@@ -43,7 +43,7 @@ class OfflineTau:
 
 @torch.no_grad()
 def accept_table(
-    model: DSparkModel, example: Example, columns: Tensor
+    model: DraftModel, example: Example, columns: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return ``accept, hit, valid``, each ``[N, K]``, for all ``N`` anchors of an example."""
     anchors = torch.arange(example.start, example.tokens.numel() - 1)
@@ -76,7 +76,7 @@ def walk(lengths: list[int]) -> tuple[int, int]:
     return at, rounds
 
 
-def offline_tau(model: DSparkModel, examples: Iterable[Example]) -> OfflineTau:
+def offline_tau(model: DraftModel, examples: Iterable[Example]) -> OfflineTau:
     """Return accepted lengths over held-out examples (greedy responses for ``greedy``)."""
     columns = column_map(model)
     block = model.config.block_size

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agentspark.errors import TrainError
-from agentspark.train.blocks import Example
 from agentspark.train.features import TargetReader
 from agentspark.train.responses import Response
+from agentspark.train.rows import Example
 from agentspark.train.store import FeatureStore, write_shard
 
 SHARD_SEQUENCES = 48

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from agentspark.errors import TrainError, UnsupportedModelError
-from agentspark.train.blocks import Example
+from agentspark.train.rows import Example
 
 # Rows whose full-vocabulary logits are held at once.
 _ROWS = 128

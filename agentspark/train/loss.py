@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from agentspark.dspark.model import DSparkModel
+from agentspark.dspark.model import DraftModel
 from agentspark.train.blocks import Example, Rows
 
 # Logits held at once: a few megabytes, so that they stay in a CPU's cache.
@@ -101,7 +101,7 @@ class _HeadLoss(torch.autograd.Function):
         return (grad * d_hidden, grad * d_latent, grad * d_w2, *([None] * 6))
 
 
-def teacher_probs(model: DSparkModel, examples: Sequence[Example]) -> Tensor:
+def teacher_probs(model: DraftModel, examples: Sequence[Example]) -> Tensor:
     """Return ``p_t`` on the draft vocabulary, ``[sum(S - start), V_draft]`` float32.
 
     Rows sum to less than one by the mass of the tokens that cannot be drafted.
@@ -115,7 +115,7 @@ def teacher_probs(model: DSparkModel, examples: Sequence[Example]) -> Tensor:
 
 
 def block_loss(
-    model: DSparkModel,
+    model: DraftModel,
     examples: Sequence[Example],
     rows: Rows,
     columns: Tensor,
@@ -164,7 +164,7 @@ def block_loss(
     )
 
 
-def column_map(model: DSparkModel) -> Tensor:
+def column_map(model: DraftModel) -> Tensor:
     """Return ``[V]``: the draft-logit column of each target token, -1 where it has none."""
     size = model.config.vocab_size
     if model.draft_token_ids is None:

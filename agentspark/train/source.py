@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentspark.train.blocks import Example
 from agentspark.train.features import TargetReader
 from agentspark.train.responses import Response
+from agentspark.train.rows import Example
 from agentspark.train.store import Entry
 
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from agentspark.errors import DataError
-from agentspark.train.blocks import Example
+from agentspark.train.rows import Example
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from agentspark.dspark.checkpoint import save_drafter
-from agentspark.dspark.model import DSparkModel
+from agentspark.dspark.model import DraftModel
 from agentspark.errors import DivergedError, TrainError
 from agentspark.train.anchors import Cursor, next_batch, step_anchors
 from agentspark.train.blocks import run_blocks
@@ -38,7 +38,7 @@ class Trainer:
     """
 
     def __init__(
-        self, model: DSparkModel, source: ExampleSource, folder: Path,
+        self, model: DraftModel, source: ExampleSource, folder: Path,
         optim: OptimConfig, data: DataConfig,
     ) -> None:  # fmt: skip
         self.model, self.source, self.folder = model, source, folder

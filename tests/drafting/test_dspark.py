@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from agentspark.drafting.dspark import DraftRequest, DSparkDrafter
+from agentspark.drafting.drafter import ContextRows, DraftRequest
+from agentspark.drafting.dspark import DSparkDrafter
 from agentspark.dspark.backbone import plain_attend
 from agentspark.dspark.calibration import Temperatures
 from agentspark.dspark.config import DrafterConfig
@@ -86,8 +87,9 @@ def fill(drafter: DSparkDrafter, features: Tensor, blocks: list[int], parts: lis
     first = 0
     for count in parts:
         end = first + count
-        slots = torch.tensor(token_slots(blocks, first, end, BLOCK_TOKENS))
-        drafter.append(features[first:end], torch.arange(first, end), slots)
+        slots = token_slots(blocks, first, end, BLOCK_TOKENS)
+        rows = ContextRows.of([0] * count, range(first, end), slots, slots, torch.device("cpu"))
+        drafter.append(features[first:end], rows)
         first = end
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from agentspark.dspark.config import DrafterConfig
-from agentspark.dspark.model import DSparkModel
+from agentspark.dspark.model import DraftModel, DSparkModel, build_model
 
 VOCAB = 60
 
@@ -34,11 +34,17 @@ def pruned(size: int = 20, **more) -> DrafterConfig:
 
 
 def small_drafter(config: DrafterConfig, seed: int = 0) -> DSparkModel:
+    model = small_model(config, seed)
+    assert isinstance(model, DSparkModel)
+    return model
+
+
+def small_model(config: DrafterConfig, seed: int = 0) -> DraftModel:
     generator = torch.Generator().manual_seed(seed)
     ids = None
     if config.draft_vocab_size is not None:
         ids = torch.randperm(config.vocab_size, generator=generator)[: config.draft_vocab_size]
-    model = DSparkModel(config, ids)
+    model = build_model(config, ids)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)

@@ -60,6 +60,57 @@ def test_impossible_values_are_named(field, value):
         parse_config(raw)
 
 
+NONE = {"markov_rank": 0, "enable_confidence_head": False, "confidence_head_with_markov": False}
+CHAIN = {"num_hidden_layers": 1, **NONE}
+
+
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [
+        ("dflash", {"sample_from_anchor": False, **NONE}),
+        ("dflash", NONE),
+        ("eagle3", CHAIN),
+        ("mtp", {"block_size": 1, **CHAIN}),
+    ],
+)
+def test_families_are_told_by_their_architecture(family, more):
+    config = small_config(family=family, **more)
+    raw = json.loads(json.dumps(config.to_json()))
+    assert "family" not in raw
+    assert parse_config(raw) == config
+    assert config.slots == config.block_size + (more.get("sample_from_anchor") is False)
+
+
+@pytest.mark.parametrize(
+    ("family", "more", "field"),
+    [
+        ("dflash", {}, "markov_rank"),
+        ("dspark", {"sample_from_anchor": False}, "sample_from_anchor"),
+        ("eagle3", NONE, "num_hidden_layers"),
+        ("eagle3", {**CHAIN, "hidden_size": 33}, "hidden_size"),
+        ("mtp", CHAIN, "block_size"),
+    ],
+)
+def test_what_a_family_cannot_have_is_named(family, more, field):
+    with pytest.raises(DrafterFormatError, match=field):
+        small_config(family=family, **more)
+
+
+def test_dflash_files_of_its_authors_are_read():
+    raw = small_config().to_json()
+    ours = ("markov_rank", "enable_confidence_head", "confidence_head_with_markov")
+    for name in ("target_layer_ids", "mask_token_id", "markov_w1_pruned", *ours):
+        del raw[name]
+    raw["architectures"] = ["DFlashDraftModel"]
+    raw["block_size"] = 16
+    raw["dflash_config"] = {"target_layer_ids": [0, 2], "mask_token_id": 3}
+    config = parse_config(raw)
+    assert (config.family, config.block_size, config.slots) == ("dflash", 15, 16)
+    assert config.target_layer_ids == (0, 2)
+    with pytest.raises(DrafterFormatError, match="layer_types"):
+        parse_config({**raw, "layer_types": ["full_attention", "sliding_attention"]})
+
+
 def test_other_architectures_and_missing_fields_are_refused():
     raw = small_config().to_json()
     with pytest.raises(DrafterFormatError, match="Gemma4DSparkModel"):

@@ -1,0 +1,134 @@
+"""Drafting one token after the other (Eagle3, MTP): batched, its context in the paged pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from agentspark.drafting.drafter import ContextRows, DraftRequest
+from agentspark.drafting.drawing import BlockDraw
+from agentspark.drafting.dspark import SHARED_INPUT
+from agentspark.drafting.proposal import Proposal
+from agentspark.dspark.model import ChainModel
+from agentspark.kv.attention import attend
+from agentspark.kv.batch import AttentionBatch, Segment, token_slots
+from agentspark.kv.store import KVStore, LayerKV, LayerShape
+from agentspark.models.prepack import PackedLinear, can_prepack, prepack
+
+# Places in ``KVStore.drafter``.
+_ATTENTION, _FEATURES = 0, 1
+
+
+class ChainDrafter:
+    """A ``Drafter`` of the families ``eagle3`` and ``mtp``.
+
+    Beside the layer's keys and values it keeps every token's feature (as the "keys" and "values"
+    of a layer of one head, half in each): the next token's entry is made from it, and after a
+    prefix hit the target has not computed it again.
+    """
+
+    confident = False
+
+    def __init__(self, model: ChainModel, name: str) -> None:
+        self.name = name
+        self.config = model.config
+        self.block_size = model.config.block_size
+        self._model = model
+        self._store: KVStore | None = None
+        assert model.embed is not None, "the target's matrices are attached before drafting"
+        assert model.lm_head is not None, "the target's matrices are attached before drafting"
+        self._device, self._dtype = model.embed.device, model.embed.dtype
+        self._lm_head: torch.nn.Module | None = None
+        if can_prepack(model):
+            self._lm_head = PackedLinear(model.lm_head, None)
+            prepack(model, shared_input=SHARED_INPUT)
+
+    @property
+    def kv_shapes(self) -> list[LayerShape]:
+        """Keys and values of the layer, and the features."""
+        own = self.config
+        return [
+            LayerShape(own.num_key_value_heads, own.head_dim),
+            LayerShape(1, own.hidden_size // 2),
+        ]
+
+    def bind(self, store: KVStore) -> None:
+        """See ``Drafter.bind``."""
+        self._store = store
+
+    @torch.inference_mode()
+    def append(self, features: Tensor, rows: ContextRows) -> None:
+        """See ``Drafter.append``."""
+        store, backbone = self._pool(), self._model.backbone
+        _keep(store.drafter[_FEATURES], rows.slots, backbone.features(features))
+        before = _kept(store.drafter[_FEATURES], rows.before) * (rows.positions > 0)[:, None]
+        embedded = self._model.token_inputs(rows.tokens)
+        k, v = backbone.key_value(embedded, before, rows.positions)
+        store.drafter[_ATTENTION].write(rows.slots, k, v)
+
+    @torch.inference_mode()
+    def propose(self, requests: Sequence[DraftRequest]) -> list[Proposal]:
+        """A chain of drafts for each request."""
+        model, drawn = self._model, BlockDraw(self._model, requests)
+        feature = self._first_features(requests)
+        tokens = torch.tensor([request.anchor for request in requests], device=self._device)
+        for k in range(self.block_size):
+            feature = self._step(requests, k, model.token_inputs(tokens), feature)
+            tokens = drawn.choose(self._logits(model.backbone.hidden(feature)))
+        unknown = [[1.0] * self.block_size] * len(requests)
+        return drawn.proposals(unknown, self.config.family)
+
+    def _first_features(self, requests: Sequence[DraftRequest]) -> Tensor:
+        """The features ``[B, d]`` of the positions before the anchors."""
+        store = self._pool()
+        size = store.block_tokens
+        slots = [
+            token_slots(r.blocks, r.context - 1, r.context, size)[0] if r.context else 0
+            for r in requests
+        ]
+        known = torch.tensor([[r.context > 0] for r in requests], device=self._device)
+        return _kept(store.drafter[_FEATURES], torch.tensor(slots, device=self._device)) * known
+
+    def _step(
+        self, requests: Sequence[DraftRequest], k: int, embedded: Tensor, before: Tensor
+    ) -> Tensor:
+        """Step ``k`` of all chains: features ``[B, d]`` of the tokens behind ``k`` drafts."""
+        store = self._pool()
+        layer = store.drafter[_ATTENTION]
+        batch = AttentionBatch(
+            segments=[Segment(i, 1, r.context + k, r.blocks) for i, r in enumerate(requests)],
+            rows=len(requests),
+            block_tokens=store.block_tokens,
+            scratch_slot=store.scratch_slot,
+            exact=False,
+            dtype=self._dtype,
+            device=self._device,
+        )
+
+        def paged(q: Tensor, keys: Tensor, values: Tensor, _: int, /) -> Tensor:
+            layer.write(batch.slots, keys, values)
+            return attend(q, layer, batch)
+
+        positions = torch.tensor([r.context + k for r in requests], device=self._device)
+        return self._model.backbone.step(embedded, before, positions, paged)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        if self._lm_head is None:
+            return self._model.base_logits(hidden)
+        logits: Tensor = self._lm_head(hidden)
+        return logits
+
+    def _pool(self) -> KVStore:
+        assert self._store is not None, "the drafter is bound to a pool before it is used"
+        return self._store
+
+
+def _keep(layer: LayerKV, slots: Tensor, features: Tensor) -> None:
+    first, second = features.chunk(2, dim=-1)
+    layer.write(slots, first[None], second[None])
+
+
+def _kept(layer: LayerKV, slots: Tensor) -> Tensor:
+    return torch.cat((layer.k[0, slots], layer.v[0, slots]), dim=-1)
