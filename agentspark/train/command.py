@@ -17,7 +17,7 @@ from agentspark.dspark.config import CONFIG_FILE
 from agentspark.dspark.model import DSparkModel
 from agentspark.engine.engine import Engine
 from agentspark.models.target import Target, load_target
-from agentspark.train.build import loaded_drafter, new_drafter
+from agentspark.train.build import check_init, initial_drafter, loaded_drafter, new_drafter
 from agentspark.train.card import TrainingFacts, hardware_text, write_card
 from agentspark.train.config import TrainConfig
 from agentspark.train.evaluate import OfflineTau
@@ -62,15 +62,16 @@ def train_drafter(
     Everything on the way lies in ``config.out/work``; started again with the same settings it
     goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays).
     """
+    check_init(config)
     work = config.out / WORK_FOLDER
     work.mkdir(parents=True, exist_ok=True)
-    warnings = _responses(config, work, stage)
+    warnings = answer_prompts(config, work, stage)
     dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
     device = "cuda" if torch.cuda.is_available() else "cpu"
     target = load_target(config.target, dtype=torch.bfloat16, device=device)
     responses = [r for r in read_responses(work / RESPONSES_FILE) if len(r.token_ids) > 1]
     model = _drafter(config, target, responses, dtype)
-    source = _source(config, target, model, responses, work, stage)
+    source = open_source(config, target, model, responses, work, stage)
     if len(source) < len(responses):
         warnings = (
             *warnings,
@@ -101,7 +102,7 @@ def train_drafter(
     return TrainOutcome(config.out, tau, len(responses), warnings)
 
 
-def _responses(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:
+def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:
     """Let the target answer what is not answered yet; return what the user should know."""
     files = read_prompt_files(config.prompts)
     # Files are often sorted by source; a part of them should be a sample of all of them.
@@ -128,7 +129,7 @@ def _drafter(
     if (begun / WEIGHTS_FILE).exists():
         return loaded_drafter(target, begun, dtype)
     if config.init is not None:
-        return loaded_drafter(target, config.init, dtype)
+        return loaded_drafter(target, initial_drafter(config.init, target), dtype)
     size = target.spec.vocab_size
     counts = blend_counts(
         count_tokens((torch.tensor(r.token_ids) for r in responses), size),
@@ -137,10 +138,11 @@ def _drafter(
     return new_drafter(target, config.shape, counts, config.optim.seed, dtype)
 
 
-def _source(
+def open_source(
     config: TrainConfig, target: Target, model: DSparkModel, responses: Sequence[Response],
     work: Path, stage: Stage,
 ) -> ExampleSource:  # fmt: skip
+    """Store the responses' features below ``work``; with ``online`` compute them when needed."""
     reader = TargetReader(target.model, model.config.target_layer_ids)
     if config.data.online:
         return OnlineSource(reader, responses)
