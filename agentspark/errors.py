@@ -27,7 +27,8 @@ AgentSparkError
 │   └── ArmFailedError          a compared script failed, or recorded nothing, in one arm
 ├── DataError                   an input file (prompts, transcripts, prices) is wrong
 └── TrainError                  training cannot start or go on
-    └── DivergedError           the loss is not finite; the last good checkpoint is kept
+    ├── DivergedError           the loss is not finite; the last good checkpoint is kept
+    └── NotBetterError          an adapted drafter does not beat the one it would replace
 """
 
 from __future__ import annotations
@@ -150,3 +151,7 @@ class TrainError(AgentSparkError):
 
 class DivergedError(TrainError):
     """The loss is not finite; the last good checkpoint is kept."""
+
+
+class NotBetterError(TrainError):
+    """An adapted drafter does not beat the one it would replace; nothing was replaced."""

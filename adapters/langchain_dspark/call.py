@@ -54,6 +54,7 @@ def engine_key(chat: ChatDSpark, model: str, drafter: str | None) -> EngineKey:
         drafter=None if drafter is None else _absolute(drafter),
         config=chat.engine_config or EngineConfig(),
         trace=None if chat.trace is None else Path(chat.trace).expanduser().absolute(),
+        trace_tokens=chat.trace_tokens,
     )
 
 

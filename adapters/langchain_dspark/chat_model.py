@@ -38,8 +38,8 @@ class ChatDSpark(BaseChatModel):
     """A chat model whose calls share prefixes and are drafted ahead, on this machine.
 
     Making one is instant: the first call loads the engine, and all ``ChatDSpark`` of the process
-    with the same ``model``, ``drafter``, ``engine_config`` and ``trace`` share it. ``close`` (or
-    a ``with`` block) gives it back.
+    with the same ``model``, ``drafter``, ``engine_config``, ``trace`` and ``trace_tokens`` share
+    it. ``close`` (or a ``with`` block) gives it back.
 
     ``model`` is ``smollm2`` (the embedded default), a hub id, a folder or a GGUF file;
     ``drafter`` is ``auto`` (the one shipped for the target, if any), a folder or ``None``. A
@@ -48,10 +48,13 @@ class ChatDSpark(BaseChatModel):
     a fresh engine after its engine died before the first token. ``speculation``, ``verify``,
     ``share_prefix`` and ``cache_salt`` are those of ``agentspark.RequestOptions``. ``api_key``
     says who calls: callers with different keys never share cached prefixes. ``trace`` names the
-    file that gets one line per call.
+    file that gets one line per call; with ``trace_tokens`` the lines carry the token ids of prompts
+    and outputs as well (private data: texts can be read back from them), as ``agentspark train
+    --from-traces`` needs.
 
     A call may override every field but ``streaming``, ``max_retries``, ``api_key``,
-    ``engine_config`` and ``trace``, and give ``labels`` (see ``langchain_dspark.labels``).
+    ``engine_config``, ``trace`` and ``trace_tokens``, and give ``labels`` (see
+    ``langchain_dspark.labels``).
 
     Errors are those of ``agentspark.errors``; a wrong argument is named, none is ignored.
     """
@@ -82,6 +85,7 @@ class ChatDSpark(BaseChatModel):
     cache_salt: str | None = None
     engine_config: EngineConfig | None = None
     trace: str | None = None
+    trace_tokens: bool = False
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 

@@ -31,6 +31,7 @@ class EngineKey:
     drafter: str | None
     config: EngineConfig
     trace: Path | None
+    trace_tokens: bool = False
 
 
 class _Shared:
@@ -141,7 +142,13 @@ def lease(key: EngineKey) -> EngineLease:
 def _load(key: EngineKey) -> Engine:
     from agentspark.engine.engine import Engine
 
-    return Engine.load(key.model, drafter=key.drafter, config=key.config, trace=key.trace)
+    return Engine.load(
+        key.model,
+        drafter=key.drafter,
+        config=key.config,
+        trace=key.trace,
+        trace_tokens=key.trace_tokens,
+    )
 
 
 def _end(shared: _Shared) -> None:

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from agentspark.cli.console import say
+from agentspark.cli.options import TraceTokens
 
 if TYPE_CHECKING:
     from agentspark.report import ArmRun
@@ -41,6 +42,7 @@ def compare(
     prices: Annotated[
         Path | None, typer.Option(help="Price table (TOML or JSON) for the cost figures.")
     ] = None,
+    trace_tokens: TraceTokens = False,
 ) -> None:
     """Compare recorded traces, or run a command in both arms: agentspark compare -- python my.py
 
@@ -56,6 +58,10 @@ def compare(
         raise typer.BadParameter(
             "give one or two trace files or, after '--', the command to run in both arms"
         )
+    if trace_tokens and command is None:
+        raise typer.BadParameter(
+            "--trace-tokens needs a command to run: traces are kept as they are"
+        )
     folder = out or default_out("compare")
     table = None if prices is None else PriceTable.load(prices)
     if command is not None:
@@ -65,6 +71,7 @@ def compare(
             repeats=repeats,
             title=title,
             prices=table,
+            tokens=trace_tokens,
             before_run=_before,
             after_run=_after,
         )

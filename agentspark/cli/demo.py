@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ import typer
 from agentspark.cli.arms import arm_options, in_turn
 from agentspark.cli.console import out as results
 from agentspark.cli.console import progress, say
-from agentspark.cli.options import Drafter, Model, drafter_name
+from agentspark.cli.options import Drafter, Model, TraceTokens, drafter_name
+from agentspark.trace.record import ARMS
 
 if TYPE_CHECKING:
     from agentspark.cli.code_reader import Limits
@@ -26,6 +28,7 @@ def demo(
     drafter: Drafter = "auto",
     files: Annotated[int, typer.Option(min=1, max=10, help="How many files the agent reads.")] = 6,
     out: Annotated[Path | None, typer.Option(help="Folder for traces/ and the report.")] = None,
+    trace_tokens: TraceTokens = False,
 ) -> None:
     """Let an agent read source code and report on it, with and without acceleration.
 
@@ -40,17 +43,19 @@ def demo(
     target = out or default_out("demo")
     trace = fresh_trace(target, "steps.jsonl")
     say(f"An agent reads {source} with {model}, once per arm, the arms taking turns.")
-    report = run_both(source, model, drafter_name(drafter), Limits(files=files), trace)
+    chats = {arm: _chat(arm, model, drafter_name(drafter), trace, trace_tokens) for arm in ARMS}
+    report = run_both(source, chats, Limits(files=files))
     results().print("\nThe agent's report:\n" + report + "\n", markup=False)
     show(compare_files(trace, None, target, title=f"An agent reads {source.resolve().name}"))
 
 
-def run_both(source: Path, model: str, drafter: str | None, limits: Limits, trace: Path) -> str:
-    """Run the agent in both arms, a step at a time; returns the accelerated arm's report."""
-    from agentspark.cli.code_reader import CodeReader
-    from agentspark.trace.record import ARMS
+def run_both(source: Path, chats: Mapping[Arm, ChatDSpark], limits: Limits) -> str:
+    """Run the agent in both arms, a step at a time; returns the accelerated arm's report.
 
-    chats = {arm: _chat(arm, model, drafter, trace) for arm in ARMS}
+    The chats, one per arm, are closed at the end.
+    """
+    from agentspark.cli.code_reader import CodeReader
+
     try:
         readers = {
             arm: CodeReader(chat, source, run="code reader", limits=limits)
@@ -73,7 +78,7 @@ def run_both(source: Path, model: str, drafter: str | None, limits: Limits, trac
             chat.close()
 
 
-def _chat(arm: Arm, model: str, drafter: str | None, trace: Path) -> ChatDSpark:
+def _chat(arm: Arm, model: str, drafter: str | None, trace: Path, trace_tokens: bool) -> ChatDSpark:
     from langchain_dspark import ChatDSpark
 
     options = arm_options(arm)
@@ -83,5 +88,6 @@ def _chat(arm: Arm, model: str, drafter: str | None, trace: Path) -> ChatDSpark:
         speculation=options.speculation,
         share_prefix=options.share_prefix,
         trace=str(trace),
+        trace_tokens=trace_tokens,
         metadata={"agentspark_arm": arm},
     )

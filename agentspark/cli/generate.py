@@ -17,6 +17,7 @@ from agentspark.cli.options import (
     Precision,
     Source,
     Switch,
+    TraceTokens,
     drafter_name,
     engine_config,
     parse_verify,
@@ -47,6 +48,10 @@ def generate(
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on after the end-of-text token.")
     ] = False,
+    trace: Annotated[
+        Path | None, typer.Option(help="Trace file that gets a line per prompt; appended to.")
+    ] = None,
+    trace_tokens: TraceTokens = False,
 ) -> None:
     """Answer every prompt of a file and write tokens, text and figures per prompt."""
     from agentspark.cli.batch import run_batch, to_line
@@ -68,7 +73,13 @@ def generate(
     lines = read_prompts(prompts)
     config = engine_config(exact=exact, dtype=dtype)
     with (
-        Engine.load(model, drafter=drafter_name(drafter), config=config) as engine,
+        Engine.load(
+            model,
+            drafter=drafter_name(drafter),
+            config=config,
+            trace=trace,
+            trace_tokens=trace_tokens,
+        ) as engine,
         LinesFile(out) as file,
         progress() as bar,
     ):

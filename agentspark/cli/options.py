@@ -49,6 +49,13 @@ Exact = Annotated[
     typer.Option("--exact", help="Same bits however a token is computed, so arms can be compared."),
 ]
 DtypeOption = Annotated[Precision, typer.Option("--dtype", help="Number format of the target.")]
+TraceTokens = Annotated[
+    bool,
+    typer.Option(
+        "--trace-tokens",
+        help="Keep prompt and output token ids in the trace (private data), as train needs them.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder for traces and reports.")]
 
 

@@ -16,6 +16,7 @@ from agentspark.cli.options import (
     Model,
     Precision,
     Switch,
+    TraceTokens,
     drafter_name,
     engine_config,
 )
@@ -41,6 +42,7 @@ def replay(
     exact: Exact = Switch.ON,
     dtype: DtypeOption = Precision.BFLOAT16,
     repeats: Annotated[int, typer.Option(min=1, help="How often each transcript runs.")] = 1,
+    trace_tokens: TraceTokens = False,
 ) -> None:
     """Run each transcript's steps in both arms in turn and report what each step gained.
 
@@ -60,7 +62,13 @@ def replay(
     work = read_transcripts(transcripts)
     config = engine_config(exact=exact, dtype=dtype)
     trace = fresh_trace(out, "replay.jsonl")
-    with Engine.load(model, drafter=drafter_name(drafter), config=config, trace=trace) as engine:
+    with Engine.load(
+        model,
+        drafter=drafter_name(drafter),
+        config=config,
+        trace=trace,
+        trace_tokens=trace_tokens,
+    ) as engine:
         run_transcripts(engine, work, wanted, sampling, repeats)
     if set(wanted) == set(ARMS):
         show(compare_files(trace, None, out, title=f"Replay of {transcripts.name}"))

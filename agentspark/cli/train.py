@@ -13,6 +13,11 @@ import typer
 from agentspark.cli.console import err, out, say
 from agentspark.cli.options import Model
 
+_STEPS = 20_000
+_LR = 2e-3
+# A trained drafter is moved gently.
+_ADAPT_LR = 5e-4
+
 
 class Family(StrEnum):
     """The kind of drafter."""
@@ -32,12 +37,25 @@ class Head(StrEnum):
 
 
 Prompts = Annotated[
-    list[Path], typer.Option(help="Prompt file, JSON Lines, may be gzipped; repeatable.")
+    list[Path] | None, typer.Option(help="Prompt file, JSON Lines, may be gzipped; repeatable.")
+]
+FromTraces = Annotated[
+    list[Path] | None,
+    typer.Option(help="Adapt --init to traces with token ids (files or folders); repeatable."),
+]
+Replay = Annotated[
+    list[Path] | None,
+    typer.Option(help="With --from-traces: responses.jsonl of an earlier training, to replay."),
+]
+ReplayShare = Annotated[
+    float, typer.Option(help="With --from-traces: share of replayed sequences (--prompts' too).")
 ]
 Folder = Annotated[
     Path, typer.Option("--out", help="The drafter's folder; an unfinished run goes on.")
 ]
-Init = Annotated[Path | None, typer.Option(help="Start from this drafter.")]
+Init = Annotated[
+    Path | None, typer.Option(help="Start from this drafter; 'auto' is the one that ships.")
+]
 DataFrom = Annotated[
     Path | None,
     typer.Option(help="Another run's folder: use its responses and features (same prompts)."),
@@ -60,9 +78,9 @@ MaxResponses = Annotated[int | None, typer.Option(help="Use so many prompts.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens per response.")]
 MaxPrompt = Annotated[int, typer.Option(help="Leave longer prompts out (tokens).")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Prompts answered at once.")]
-Steps = Annotated[int, typer.Option(help="Most training steps.")]
+Steps = Annotated[int | None, typer.Option(help="Most training steps.")]
 Minutes = Annotated[float | None, typer.Option(help="Most minutes of training.")]
-LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 MaxDisk = Annotated[float, typer.Option(help="Most GiB of stored features.")]
 Online = Annotated[
     bool, typer.Option("--online", help="Store no features; run the target at every step.")
@@ -72,8 +90,11 @@ Licence = Annotated[str | None, typer.Option(help="Licence of the prompts, for t
 
 
 def train(
-    prompts: Prompts,
     folder: Folder,
+    prompts: Prompts = None,
+    from_traces: FromTraces = None,
+    replay: Replay = None,
+    replay_share: ReplayShare = 0.3,
     model: Model = "smollm2",
     init: Init = None,
     data_from: DataFrom = None,
@@ -88,9 +109,9 @@ def train(
     max_tokens: MaxTokens = 256,
     max_prompt_tokens: MaxPrompt = 1024,
     concurrency: Concurrency = 96,
-    steps: Steps = 20_000,
+    steps: Steps = None,
     minutes: Minutes = None,
-    lr: LearningRate = 2e-3,
+    lr: LearningRate = None,
     max_disk: MaxDisk = 20.0,
     online: Online = False,
     seed: Seed = 0,
@@ -98,12 +119,15 @@ def train(
 ) -> None:
     """Let the target answer prompts, train a drafter on the answers, write it with its card.
 
-    Killed or interrupted, the same command goes on where it was.
+    With --from-traces, fit the drafter --init to an agent's recorded work instead, and write it
+    only if it beats --init on steps held out. Killed or interrupted, the same command goes on.
     """
+    from agentspark.cli.adapt import adapt, check_sources
     from agentspark.train.command import train_drafter
     from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
     from agentspark.train.progress import rich_stages
 
+    check_sources(prompts, from_traces, init, replay)
     shape = DrafterShape.of(
         family.value,
         layers=layers,
@@ -123,15 +147,24 @@ def train(
     )
     config = TrainConfig(
         target=model,
-        prompts=tuple(prompts),
+        prompts=tuple(prompts or ()),
         out=folder,
         data_from=data_from,
         init=init,
         shape=shape,
-        optim=OptimConfig(steps=steps, minutes=minutes, lr=lr, seed=seed),
+        optim=OptimConfig(
+            steps=_STEPS if steps is None else steps,
+            minutes=minutes,
+            lr=lr if lr is not None else _ADAPT_LR if from_traces else _LR,
+            seed=seed,
+        ),
         data=data,
     )
     command = shlex.join(["agentspark", *sys.argv[1:]])
+    if from_traces:
+        whole = steps is None and minutes is None
+        adapt(config, tuple(from_traces), tuple(replay or ()), replay_share, whole, command)
+        return
     outcome = train_drafter(config, rich_stages(err()), command=command, data_licence=data_licence)
     for warning in outcome.warnings:
         say(warning)

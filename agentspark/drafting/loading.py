@@ -32,7 +32,7 @@ def load_for_target(drafter: str | Path | None, target: Target) -> Drafter | Non
         return None
     embed, lm_head = _matrices(target)
     fingerprint = target_fingerprint(embed, lm_head)
-    folder = _shipped(fingerprint) if drafter == AUTO else Path(drafter)
+    folder = shipped_drafter(fingerprint) if drafter == AUTO else Path(drafter)
     if folder is None:
         return None
     if not folder.is_dir():
@@ -58,7 +58,8 @@ def _matrices(target: Target) -> tuple[torch.Tensor, torch.Tensor]:
     return embed, lm_head
 
 
-def _shipped(fingerprint: str) -> Path | None:
+def shipped_drafter(fingerprint: str) -> Path | None:
+    """The folder of the drafter that ships for the target of this fingerprint, if there is one."""
     for config in sorted(_SHIPPED.glob("*/config.json")):
         if read_config(config.parent).target_fingerprint == fingerprint:
             return config.parent

@@ -27,7 +27,7 @@ from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.stats import EngineStats
 from agentspark.engine.turn import Turn
-from agentspark.errors import TraceWriteError
+from agentspark.errors import ConfigError, TraceWriteError
 from agentspark.models.target import Target
 from agentspark.trace.build import EngineFacts, from_completion
 from agentspark.trace.context import TraceContext
@@ -57,11 +57,15 @@ class Engine:
         drafter: str | Path | None = "auto",
         config: EngineConfig | None = None,
         trace: Recorder | str | Path | None = None,
+        trace_tokens: bool = False,
     ) -> None:
         """See ``load``."""
         self.config = config or EngineConfig()
         self._context = TraceContext.from_environment()
         self._recorder = Recorder.choose(trace, self._context)
+        if trace_tokens and self._recorder is None:
+            raise ConfigError("trace_tokens needs a trace to write to: give trace as well.")
+        self._detail = self._context.detail(trace_tokens)
         # The parts are put together on the loop's thread; see there.
         self._loop = EngineLoop(lambda: self._assemble(model, drafter))
         parts = self._parts
@@ -89,14 +93,17 @@ class Engine:
         drafter: str | Path | None = "auto",
         config: EngineConfig | None = None,
         trace: Recorder | str | Path | None = None,
+        trace_tokens: bool = False,
     ) -> Engine:
         """Load a target (an embedded name, a hub id, a folder or a GGUF file) and its drafter.
 
         ``drafter``: ``auto`` for the one shipped for exactly this target, a checkpoint folder, or
-        ``None``. ``trace``: where every call's record goes. Raises ``ModelError``,
-        ``DrafterError``, ``ConfigError`` or ``TraceWriteError``.
+        ``None``. ``trace``: where every call's record goes. ``trace_tokens``: records carry the
+        token ids of prompts and outputs as well, from which the texts can be read back: treat
+        such a file as you treat the prompts. Raises ``ModelError``, ``DrafterError``,
+        ``ConfigError`` or ``TraceWriteError``.
         """
-        return cls(model, drafter=drafter, config=config, trace=trace)
+        return cls(model, drafter=drafter, config=config, trace=trace, trace_tokens=trace_tokens)
 
     # -- one prompt ----------------------------------------------------------------------------
 
@@ -339,7 +346,7 @@ class Engine:
                 completion,
                 engine=self._facts,
                 sampling=request.sampling,
-                detail=self._context.detail,
+                detail=self._detail,
                 error=error,
             )
             recorder.write(record)

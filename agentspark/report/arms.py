@@ -29,8 +29,12 @@ class ArmRun:
     trace: TraceFile
 
 
-def run_arm(command: Sequence[str], out_dir: Path, *, arm: Arm, repeat: int) -> ArmRun:
+def run_arm(
+    command: Sequence[str], out_dir: Path, *, arm: Arm, repeat: int, tokens: bool = False
+) -> ArmRun:
     """Run ``command`` with the environment of its arm; its calls land in ``out_dir/traces``.
+
+    ``tokens`` puts the token ids of prompts and outputs into the records.
 
     What it prints goes to ``out_dir/logs``. Its standard input is closed: a comparison runs the
     script several times, with nobody to answer. Raises ``ArmFailedError`` where the command
@@ -39,7 +43,8 @@ def run_arm(command: Sequence[str], out_dir: Path, *, arm: Arm, repeat: int) -> 
     name = f"{arm}-{repeat}"
     trace = out_dir / "traces" / f"{name}.jsonl"
     logs = {kind: out_dir / "logs" / f"{name}.{kind}.txt" for kind in ("stdout", "stderr")}
-    context = TraceContext(arm=arm, trace=trace, run=run_label(script_name(command), repeat))
+    run = run_label(script_name(command), repeat)
+    context = TraceContext(arm=arm, trace=trace, run=run, tokens=tokens)
     started = time.monotonic()
     try:
         for path in (trace, *logs.values()):

@@ -55,14 +55,16 @@ def compare_script(
     repeats: int = 1,
     title: str | None = None,
     prices: PriceTable | None = None,
+    tokens: bool = False,
     before_run: Callable[[Arm, int], None] | None = None,
     after_run: Callable[[ArmRun], None] | None = None,
 ) -> Comparison:
     """Run a script ``repeats`` times in each arm, in turns, and compare.
 
     The arms alternate (baseline, accelerated, baseline, ...) so that a machine that slows down
-    or warms up does so for both. The callbacks are for showing progress. Raises
-    ``ArmFailedError`` where the script fails or records nothing; see ``run_arm``.
+    or warms up does so for both. ``tokens`` keeps token ids in the traces (private data). The
+    callbacks are for showing progress. Raises ``ArmFailedError`` where the
+    script fails or records nothing; see ``run_arm``.
     """
     if not command:
         raise ConfigError("No command to compare: give it after --, as in -- python my_agent.py.")
@@ -73,7 +75,7 @@ def compare_script(
         for arm in ARMS:
             if before_run is not None:
                 before_run(arm, repeat)
-            runs.append(run_arm(command, Path(out_dir), arm=arm, repeat=repeat))
+            runs.append(run_arm(command, Path(out_dir), arm=arm, repeat=repeat, tokens=tokens))
             if after_run is not None:
                 after_run(runs[-1])
     records = [

@@ -23,38 +23,54 @@ if TYPE_CHECKING:
 ARM_VARIABLE = "AGENTSPARK_ARM"
 TRACE_VARIABLE = "AGENTSPARK_TRACE"
 RUN_VARIABLE = "AGENTSPARK_RUN"
+TOKENS_VARIABLE = "AGENTSPARK_TRACE_TOKENS"
 
 
 class TraceContext:
     """The arm, run and trace file that apply to this process; all may be ``None``.
+
+    ``tokens`` asks for the token ids of prompts and outputs in every record (private data).
 
     An engine asks it twice per request, at submission: ``label`` completes the labels and
     ``limit`` turns acceleration off in the baseline arm. Thread-safe.
     """
 
     def __init__(
-        self, *, arm: Arm | None = None, trace: Path | None = None, run: str | None = None
+        self,
+        *,
+        arm: Arm | None = None,
+        trace: Path | None = None,
+        run: str | None = None,
+        tokens: bool = False,
     ) -> None:
         self.arm = arm
         self.trace = trace
         self.run = run
+        self.tokens = tokens
         self._lock = threading.Lock()
         self._steps: RunMemory[int] = RunMemory()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> TraceContext:
-        """Read ``AGENTSPARK_ARM``, ``AGENTSPARK_TRACE`` and ``AGENTSPARK_RUN``; empty is unset.
+        """Read ``AGENTSPARK_ARM``, ``_TRACE``, ``_RUN`` and ``_TRACE_TOKENS``; empty is unset.
 
-        Raises ``ConfigError`` where the arm is none of ``baseline`` and ``accelerated``.
+        Raises ``ConfigError`` where the arm is none of ``baseline`` and ``accelerated``, and where
+        ``AGENTSPARK_TRACE_TOKENS`` is neither 1 nor 0.
         """
         given = os.environ if environment is None else environment
         name = given.get(ARM_VARIABLE) or None
         arm = next((arm for arm in ARMS if arm == name), None)
         if name is not None and arm is None:
             raise ConfigError(f"{ARM_VARIABLE}={name!r} is no arm: use {' or '.join(ARMS)}.")
+        tokens = given.get(TOKENS_VARIABLE) or "0"
+        if tokens not in ("0", "1"):
+            raise ConfigError(f"{TOKENS_VARIABLE}={tokens!r} cannot be read: use 1 or 0.")
         trace = given.get(TRACE_VARIABLE)
         return cls(
-            arm=arm, trace=Path(trace) if trace else None, run=given.get(RUN_VARIABLE) or None
+            arm=arm,
+            trace=Path(trace) if trace else None,
+            run=given.get(RUN_VARIABLE) or None,
+            tokens=tokens == "1",
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -63,13 +79,17 @@ class TraceContext:
             ARM_VARIABLE: self.arm,
             TRACE_VARIABLE: None if self.trace is None else str(self.trace.resolve()),
             RUN_VARIABLE: self.run,
+            TOKENS_VARIABLE: "1" if self.tokens else None,
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    @property
-    def detail(self) -> Detail:
-        """What records should carry: in an arm the output ids, to say where outputs part."""
-        return Detail(output_token_ids=self.arm is not None)
+    def detail(self, tokens: bool = False) -> Detail:
+        """What records should carry: in an arm the output ids, to say where outputs part.
+
+        ``tokens`` is whether the caller asks for all ids, as this context may.
+        """
+        every = tokens or self.tokens
+        return Detail(prompt_token_ids=every, output_token_ids=every or self.arm is not None)
 
     def label(self, labels: Labels) -> Labels:
         """Complete a request's labels, in the order of submission.

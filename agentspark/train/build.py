@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agentspark.drafting.loading import AUTO, shipped_drafter
 from agentspark.dspark.check import check_drafter, target_fingerprint
 from agentspark.dspark.checkpoint import load_drafter
 from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.model import DraftModel, build_model
-from agentspark.errors import UnsupportedModelError
-from agentspark.models.target import Target
-from agentspark.train.config import DrafterShape
+from agentspark.errors import ConfigError, DrafterFormatError, UnsupportedModelError
+from agentspark.models.target import Target, load_target
+from agentspark.train.config import DrafterShape, TrainConfig
 from agentspark.train.features import target_matrices
 from agentspark.train.initial import initialise
 from agentspark.train.vocabulary import choose_draft_vocab
@@ -95,6 +96,25 @@ def new_drafter(
     model = model.to(target.spec.device, dtype)
     model.attach_target(*target_matrices(target.model))
     return model.train()
+
+
+def initial_drafter(init: Path | None, target: Target) -> Path:
+    """Return the folder to begin with, where ``auto`` is the drafter that ships for the target."""
+    if init is None:
+        raise ConfigError("an adaptation needs a drafter to begin with: give init.")
+    if str(init) != AUTO:
+        return init
+    found = shipped_drafter(target_fingerprint(*target_matrices(target.model)))
+    if found is None:
+        raise DrafterFormatError(f"No drafter ships for {target.name}: give a folder as init.")
+    return found
+
+
+def check_init(config: TrainConfig) -> None:
+    """Check ``config.init`` before anything is computed; the errors of ``loaded_drafter``."""
+    if config.init is not None:
+        target = load_target(config.target, dtype=torch.bfloat16)
+        loaded_drafter(target, initial_drafter(config.init, target), torch.bfloat16)
 
 
 def loaded_drafter(target: Target, folder: Path, dtype: torch.dtype) -> DraftModel:

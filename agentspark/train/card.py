@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from agentspark.dspark.config import DrafterConfig, Family
 from agentspark.train.config import OptimConfig
 from agentspark.train.evaluate import OfflineTau
@@ -107,3 +109,22 @@ def _head(config: DrafterConfig) -> str:
 
 def _shares(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
+
+
+def append_adaptation(
+    folder: Path, init: Path, figures: str, steps: int, seconds: float, command: str | None
+) -> None:
+    """Write ``folder/README.md``: the card of ``init``, if it has one, and what was done since."""
+    card = init / CARD_FILE
+    before = card.read_text(encoding="utf-8").rstrip() if card.exists() else "# DSpark drafter"
+    lines = [
+        before,
+        "",
+        "## Adapted",
+        f"- To traces of an agent's own work, {steps:,} steps, {seconds / 60.0:.1f} minutes on "
+        f"{hardware_text(torch.get_num_threads())}",
+        f"- Command: {f'`{command}`' if command else 'not recorded'}",
+        f"- Measured: {figures}",
+        "",
+    ]
+    (folder / CARD_FILE).write_text("\n".join(lines), encoding="utf-8")

@@ -18,7 +18,7 @@ from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
 from agentspark.errors import TrainError
 from agentspark.models.target import Target, load_target
-from agentspark.train.build import loaded_drafter, new_drafter
+from agentspark.train.build import check_init, initial_drafter, loaded_drafter, new_drafter
 from agentspark.train.card import TrainingFacts, hardware_text, write_card
 from agentspark.train.config import TrainConfig
 from agentspark.train.evaluate import OfflineTau
@@ -63,17 +63,18 @@ def train_drafter(
     Everything on the way lies in ``config.out/work``; started again with the same settings it
     goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays).
     """
+    check_init(config)
     work = config.out / WORK_FOLDER
     given = (config.data_from or config.out) / WORK_FOLDER
     for folder in (work, given):
         folder.mkdir(parents=True, exist_ok=True)
-    warnings = _responses(config, given, stage)
+    warnings = answer_prompts(config, given, stage)
     dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
     device = "cuda" if torch.cuda.is_available() else "cpu"
     target = load_target(config.target, dtype=torch.bfloat16, device=device)
     responses = [r for r in read_responses(given / RESPONSES_FILE) if len(r.token_ids) > 1]
     model = _drafter(config, target, responses, dtype)
-    source = _source(config, target, model, responses, given, stage)
+    source = open_source(config, target, model, responses, given, stage)
     if len(source) < len(responses):
         warnings = (
             *warnings,
@@ -104,7 +105,7 @@ def train_drafter(
     return TrainOutcome(config.out, tau, len(responses), warnings)
 
 
-def _responses(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:
+def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:
     """Let the target answer what is not answered yet; return what the user should know."""
     files = read_prompt_files(config.prompts)
     # Files are often sorted by source; a part of them should be a sample of all of them.
@@ -131,7 +132,8 @@ def _drafter(
     if (begun / WEIGHTS_FILE).exists():
         return _of_family(loaded_drafter(target, begun, dtype), begun, config)
     if config.init is not None:
-        return _of_family(loaded_drafter(target, config.init, dtype), config.init, config)
+        init = initial_drafter(config.init, target)
+        return _of_family(loaded_drafter(target, init, dtype), init, config)
     size = target.spec.vocab_size
     counts = blend_counts(
         count_tokens((torch.tensor(r.token_ids) for r in responses), size),
@@ -151,10 +153,11 @@ def _of_family(model: DraftModel, folder: Path, config: TrainConfig) -> DraftMod
     return model
 
 
-def _source(
+def open_source(
     config: TrainConfig, target: Target, model: DraftModel, responses: Sequence[Response],
     work: Path, stage: Stage,
 ) -> ExampleSource:  # fmt: skip
+    """Store the responses' features below ``work``; with ``online`` compute them when needed."""
     reader = TargetReader(target.model, model.config.target_layer_ids)
     if config.data.online:
         return OnlineSource(reader, responses)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from agentspark.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,37 @@ def read_responses(path: Path) -> Iterator[Response]:
                 yield parse_response(json.loads(line))
             except (ValueError, KeyError, TypeError):
                 continue
+
+
+def read_replay(path: Path, vocab_size: int) -> tuple[list[Response], str | None]:
+    """Read a response file, plain or gzipped, to train on again.
+
+    Returns the responses and a sentence on the lines left out, ``None`` where all were read.
+    Raises ``DataError`` for a file that cannot be read, that holds no response, or whose tokens
+    are not the target's.
+    """
+    found: list[Response] = []
+    wrong: list[int] = []
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as handle
+        ):
+            for number, line in enumerate(handle, start=1):
+                try:
+                    found.append(parse_response(json.loads(line)))
+                except (ValueError, KeyError, TypeError):
+                    wrong.append(number)
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"replay file {path} cannot be read ({error}): check the path.") from error
+    if not found:
+        raise DataError(
+            f"{path} holds no responses (lines with prompt_token_ids and token_ids): give the "
+            "work/responses.jsonl of a training, or prompts as prompts."
+        )
+    if max(max(max(r.prompt_token_ids), max(r.token_ids)) for r in found) >= vocab_size:
+        raise DataError(f"{path} has tokens beyond the target's {vocab_size}: it is of another.")
+    if not wrong:
+        return found, None
+    return found, f"{len(wrong)} lines of {path.name} are no responses (line {wrong[0]} first)."

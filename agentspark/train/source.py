@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +62,10 @@ class Split:
 
     train: list[int]
     held_out: list[int]
+
+
+# Splits a source as far as it is known; the training part may only grow at its end.
+Splitter = Callable[[ExampleSource], Split]
 
 
 def is_held_out(name: str, every: int) -> bool:

@@ -22,7 +22,7 @@ from agentspark.train.loss import block_loss, column_map
 from agentspark.train.meter import Meter
 from agentspark.train.optimizer import MasterAdamW
 from agentspark.train.runlog import RunLog
-from agentspark.train.source import ExampleSource, split_source
+from agentspark.train.source import ExampleSource, Splitter, split_source
 from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
 
 Report = Callable[[float, dict[str, float]], None]
@@ -35,11 +35,12 @@ class Trainer:
 
     ``model`` has its target attached and computes in the run's dtype. ``folder/state.pt`` is the
     run's state, ``folder/run.jsonl`` its log and ``folder/drafter`` the drafter as last saved.
+    ``split`` says what is trained and what is measured on (``None``: ``split_source``).
     """
 
     def __init__(
         self, model: DraftModel, source: ExampleSource, folder: Path,
-        optim: OptimConfig, data: DataConfig,
+        optim: OptimConfig, data: DataConfig, split: Splitter | None = None,
     ) -> None:  # fmt: skip
         self.model, self.source, self.folder = model, source, folder
         self.config, self.data = optim, data
@@ -47,7 +48,10 @@ class Trainer:
         self.optimizer = MasterAdamW(model, weight_decay=optim.weight_decay, clip=optim.clip)
         self.log = RunLog(folder / LOG_FILE)
         self.cursor, self.elapsed_s, self.anchors = Cursor(), 0.0, 0
-        self.split = split_source(source, data.held_out_every, data.held_out_most)
+        self._split = split or (
+            lambda known: split_source(known, data.held_out_every, data.held_out_most)
+        )
+        self.split = self._split(source)
         # True between the first changed weight of a step and its counting: no state to be saved.
         self._moving = False
         self._resume()
@@ -129,9 +133,7 @@ class Trainer:
         c, before = self.config, self.cursor
         if before.position + c.sequences_per_step > before.size:
             self.source.refresh()
-            self.split = split_source(
-                self.source, self.data.held_out_every, self.data.held_out_most
-            )
+            self.split = self._split(self.source)
         few = min(c.sequences_per_step, len(self.split.train))
         chosen, after = next_batch(before, c.seed, few, len(self.split.train))
         numbers = [self.split.train[i] for i in chosen]

@@ -70,8 +70,11 @@ def test_replay_compares_the_arms_step_by_step(
         ("a", 1, 2, "baseline"),
     ]
     # Another run into the same folder is a comparison of its own.
-    assert cli(*args).code == 0
+    assert "prompt_token_ids" not in records[0] and "output_token_ids" not in records[0]
+    assert cli(*args, "--trace-tokens").code == 0
     assert report(out)["counts"]["pairs"] == 5
+    records = read_jsonl(trace)
+    assert all(len(r["prompt_token_ids"]) == r["prompt_tokens"] for r in records)
 
 
 def test_one_arm_alone_is_recorded_without_a_report(cli, transcripts, tiny_target_dir, tmp_path):
@@ -109,6 +112,8 @@ def test_any_script_runs_in_both_arms(cli, tiny_target_dir, tmp_path, monkeypatc
     traces = sorted((out / "traces").glob("*.jsonl"), reverse=True)
     assert cli("compare", *traces, "--out", tmp_path / "again", "--title", "Mine").code == 0
     assert report(tmp_path / "again")["title"] == "Mine"
+    said = cli("compare", *traces, "--out", tmp_path / "again", "--trace-tokens")
+    assert said.code == 2 and "needs a command" in said.err
     said = cli("compare", "--out", out, "--", sys.executable, script, tiny_target_dir, "fail")
     assert said.code == 1
     assert "the script gave up" in said.err
@@ -121,13 +126,13 @@ def test_traces_that_do_not_match_are_an_error(cli, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_demo_runs_both_arms_and_shows_every_step(cli, tiny_target_dir, tmp_path):
+def test_the_demo_runs_both_arms_and_shows_every_step(cli, tiny_target_dir, tmp_path, read_jsonl):
     source = tmp_path / "source"
     source.mkdir()
     (source / "a.py").write_text("class Main:\n    def run(self):\n        return 1\n")
     (source / "b.py").write_text("x = 1\n")
     out = tmp_path / "out"
-    said = cli("demo", source, "--model", tiny_target_dir, "--out", out)
+    said = cli("demo", source, "--model", tiny_target_dir, "--out", out, "--trace-tokens")
     assert said.code == 0, said.err
     found = report(out)
     names = ["plan", "read a.py", "ask about Main", "read b.py", "sum up"]
@@ -136,6 +141,8 @@ def test_the_demo_runs_both_arms_and_shows_every_step(cli, tiny_target_dir, tmp_
     assert "# source" in said.out
     assert "report.html" in said.out.replace("\n", "")
     assert found["arms"]["accelerated"]["cached_tokens"] > 0
+    (trace,) = (out / "traces").glob("*.jsonl")
+    assert all(r["prompt_token_ids"] and r["output_token_ids"] for r in read_jsonl(trace))
 
 
 def test_a_demo_without_sources_says_so(cli, tmp_path):

@@ -64,6 +64,17 @@ def test_every_prompt_has_its_line_in_order(generate):
     assert first == 0 < second
 
 
+def test_a_trace_is_written_with_or_without_token_ids(generate, tmp_path, read_jsonl):
+    trace = tmp_path / "trace.jsonl"
+    assert generate("--trace", trace)[0].code == 0
+    _, lines = generate("--trace", trace, "--trace-tokens")
+    records = read_jsonl(trace)
+    assert [("output_token_ids" in record) for record in records] == [False] * 4 + [True] * 4
+    assert [r["output_token_ids"] for r in records[4:]] == [line["token_ids"] for line in lines]
+    said, _ = generate("--trace-tokens")
+    assert said.code == 1 and "give trace as well" in said.err
+
+
 @pytest.mark.parametrize(
     "args",
     [

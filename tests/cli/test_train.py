@@ -30,3 +30,40 @@ def test_options_that_cannot_be_are_named(cli, jsonl, tiny_target_dir, tmp_path)
     said = cli(*args, "--steps", 0)
     assert (said.code, said.err[:14]) == (1, "error: steps=0")
     assert cli(*args, "--head", "other").code == 2
+
+
+def test_sources_that_do_not_go_together_are_a_usage_error(cli, jsonl, tmp_path):
+    prompts = jsonl("prompts.jsonl", {"id": "a", "messages": [{"role": "user", "content": "a"}]})
+    out = ("train", "--out", tmp_path / "out")
+    for args, words in (
+        ((), "--prompts, --from-traces or both"),
+        (("--from-traces", prompts), "give it with --init"),
+        (("--prompts", prompts, "--replay", prompts), "--replay goes with --from-traces"),
+    ):
+        said = cli(*out, *args)
+        assert said.code == 2
+        assert words in " ".join(said.err.replace("│", " ").split())
+
+
+def test_a_drafter_is_adapted_to_what_generate_traced(
+    cli, jsonl, tiny_target_dir, tiny_drafter_dir, tmp_path
+):
+    prompts = jsonl(
+        "prompts.jsonl",
+        *({"id": n, "prompt_token_ids": [1, *range(40, 50), 60 + n]} for n in range(10)),
+    )
+    trace, out = tmp_path / "traces" / "t.jsonl", tmp_path / "out"
+    target = ("--model", tiny_target_dir)
+    answers = ("generate", *target, "--drafter", "none", "--prompts", prompts, "--max-tokens", 12,
+               "--ignore-eos", "--out", tmp_path / "answers.jsonl", "--trace", trace)  # fmt: skip
+    adapt = ("train", *target, "--from-traces", trace.parent, "--init", tiny_drafter_dir,
+             "--out", out, "--steps", 2, "--lr", 1e-12)  # fmt: skip
+    assert cli(*answers).code == 0
+    said = cli(*adapt)
+    assert said.code == 1
+    assert "carries prompt and output token ids" in said.err
+    assert cli(*answers, "--trace-tokens").code == 0
+    said = cli(*adapt)
+    assert said.code == 1
+    assert "The adapted drafter is not better" in said.err
+    assert not (out / "model.safetensors").exists()

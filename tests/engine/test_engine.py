@@ -15,6 +15,7 @@ from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.engine.request import Request
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
 from agentspark.errors import (
+    ConfigError,
     ContextLengthError,
     DrafterFormatError,
     DrafterMismatchError,
@@ -332,3 +333,20 @@ def test_a_drafter_of_another_target_is_refused(
         Engine.load(tiny_qwen3_dir, drafter=tiny_drafter_dir, config=config)
     with pytest.raises(DrafterFormatError, match="no drafter folder"):
         Engine.load(tiny_qwen3_dir, drafter=tmp_path / "nowhere", config=config)
+
+
+def test_token_ids_are_traced_where_they_are_asked_for_and_nowhere_else(
+    tiny_target_dir: Path, cost_cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="give trace as well"):
+        Engine.load(tiny_target_dir, drafter=None, trace_tokens=True)
+    for name, asked in (("plain", False), ("whole", True)):
+        trace = tmp_path / f"{name}.jsonl"
+        config = EngineConfig(kv_tokens=1024, cache_dir=cost_cache)
+        with Engine.load(
+            tiny_target_dir, drafter=None, config=config, trace=trace, trace_tokens=asked
+        ) as engine:
+            done = engine.generate(prompt(12, 1), SamplingParams(max_tokens=4, ignore_eos=True))
+        (record,) = read_trace(trace).records
+        expected = (prompt(12, 1), done.token_ids) if asked else (None, None)
+        assert (record.prompt_token_ids, record.output_token_ids) == expected

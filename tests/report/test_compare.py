@@ -38,7 +38,7 @@ for number in range(3):
                 timings=Timings(time.time(), 0.0, 0.0, 0.0, 1.0, 1.0 if plain else 0.5),
                 labels=labels, options=options,
             ),
-            detail=context.detail,
+            detail=context.detail(),
         )
     )
 """
@@ -107,7 +107,16 @@ def test_a_script_runs_in_both_arms_by_turns(tmp_path, write_script, write_trace
         "baseline-2.jsonl",
     ]
     assert (tmp_path / "out" / "logs" / "baseline-1.stdout.txt").read_text() == "working\n"
-    assert read_trace(tmp_path / "out" / "traces" / "baseline-1.jsonl").records[0].output_token_ids
+    record = read_trace(tmp_path / "out" / "traces" / "baseline-1.jsonl").records[0]
+    assert (record.prompt_token_ids, record.output_token_ids) == (None, [4, 5])
+
+
+def test_a_scripts_token_ids_are_kept_where_they_are_asked_for(tmp_path, write_script):
+    compare_script(write_script(SCRIPT), tmp_path / "out", tokens=True)
+
+    for name in ("baseline-1", "accelerated-1"):
+        records = read_trace(tmp_path / "out" / "traces" / f"{name}.jsonl").records
+        assert [record.prompt_token_ids for record in records] == [[1, 2, n] for n in range(3)]
 
 
 def test_a_script_that_fails_in_one_arm(tmp_path, write_script):

@@ -34,7 +34,7 @@ def test_an_empty_environment_changes_nothing():
     assert context.to_environment() == {}
     assert context.label(labels) == labels
     assert context.limit(options) is options
-    assert not context.detail.output_token_ids
+    assert not context.detail().output_token_ids
 
 
 def test_the_process_environment_is_read(monkeypatch):
@@ -58,7 +58,31 @@ def test_the_baseline_neither_drafts_nor_shares():
 
 
 def test_in_an_arm_output_ids_are_kept_to_find_where_outputs_part():
-    assert TraceContext(arm="baseline").detail.output_token_ids
+    assert TraceContext(arm="baseline").detail().output_token_ids
+
+
+@pytest.mark.parametrize(
+    ("context", "asked", "prompt", "output"),
+    [
+        (TraceContext(), False, False, False),
+        (TraceContext(), True, True, True),
+        (TraceContext.from_environment({"AGENTSPARK_TRACE_TOKENS": "1"}), False, True, True),
+        (TraceContext.from_environment({"AGENTSPARK_TRACE_TOKENS": "0"}), False, False, False),
+        (TraceContext(arm="baseline"), True, True, True),
+    ],
+)
+def test_token_ids_are_kept_where_they_are_asked_for(context, asked, prompt, output):
+    detail = context.detail(asked)
+
+    assert (detail.prompt_token_ids, detail.output_token_ids) == (prompt, output)
+
+
+def test_asking_for_token_ids_survives_the_environment():
+    sent = TraceContext(tokens=True).to_environment()
+
+    assert TraceContext.from_environment(sent).tokens
+    with pytest.raises(ConfigError, match="AGENTSPARK_TRACE_TOKENS='yes' cannot be read"):
+        TraceContext.from_environment({"AGENTSPARK_TRACE_TOKENS": "yes"})
 
 
 def test_steps_are_numbered_in_the_order_of_submission():

@@ -171,6 +171,17 @@ def test_every_call_leaves_a_record_with_its_labels(tiny_name, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_records_carry_token_ids_where_they_are_asked_for(tiny_name, tmp_path, asked):
+    trace = tmp_path / "trace.jsonl"
+    with ChatDSpark(
+        model=tiny_name, drafter=None, max_tokens=2, trace=trace, trace_tokens=asked
+    ) as model:
+        model.invoke("a")
+    (record,) = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert ("prompt_token_ids" in record, "output_token_ids" in record) == (asked, asked)
+
+
 def test_a_call_that_takes_too_long_ends_with_an_error_and_frees_the_engine(chat):
     with pytest.raises(RequestTimeoutError, match=r"timeout of 0\.01 s"):
         chat.invoke(CONVERSATION, timeout=0.01, max_tokens=1500)

@@ -1,0 +1,52 @@
+"""``agentspark train --from-traces``: a drafter fitted to an agent's own recorded work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from agentspark.cli.console import err, out, say
+
+if TYPE_CHECKING:
+    from agentspark.train.config import TrainConfig
+
+
+def check_sources(
+    prompts: Sequence[Path] | None,
+    from_traces: Sequence[Path] | None,
+    init: Path | None,
+    replay: Sequence[Path] | None,
+) -> None:
+    """Refuse options of ``train`` that do not go together, as a usage error."""
+    if not prompts and not from_traces:
+        raise typer.BadParameter("give --prompts, --from-traces or both")
+    if from_traces and init is None:
+        raise typer.BadParameter("--from-traces adapts a drafter: give it with --init, or 'auto'")
+    if replay and not from_traces:
+        raise typer.BadParameter("--replay goes with --from-traces")
+
+
+def adapt(
+    config: TrainConfig,
+    traces: tuple[Path, ...],
+    replay: tuple[Path, ...],
+    replay_share: float,
+    by_epochs: bool,
+    command: str,
+) -> None:
+    """Adapt and say what it gained; ``by_epochs`` leaves the steps to the amount of data."""
+    from agentspark.train.adapt import AdaptConfig, adapt_drafter
+    from agentspark.train.progress import rich_stages
+
+    settings = AdaptConfig(traces=traces, replay=replay, replay_share=replay_share)
+    if not by_epochs:
+        settings = AdaptConfig(traces=traces, replay=replay, replay_share=replay_share, epochs=None)
+    outcome = adapt_drafter(config, settings, rich_stages(err()), command=command)
+    for warning in outcome.warnings:
+        say(warning)
+    say(f"{outcome.steps} steps and {outcome.replayed} replayed responses")
+    say(outcome.judgement.describe())
+    out().print(str(outcome.drafter), markup=False, soft_wrap=True)

@@ -1,0 +1,212 @@
+"""Fitting a drafter to an agent's own traffic, without making it worse: the new one must win."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
+from agentspark.dspark.checkpoint import WEIGHTS_FILE, save_drafter
+from agentspark.errors import ConfigError, NotBetterError, TrainError
+from agentspark.models.target import load_target
+from agentspark.train.build import initial_drafter, loaded_drafter
+from agentspark.train.card import append_adaptation
+from agentspark.train.command import (
+    RESPONSES_FILE,
+    WORK_FOLDER,
+    Stage,
+    answer_prompts,
+    open_source,
+)
+from agentspark.train.config import OptimConfig, TrainConfig
+from agentspark.train.judge import Judgement, check_own_words, measure
+from agentspark.train.mixing import replay_held_out, split_mixed
+from agentspark.train.responses import Response, read_replay, read_responses
+from agentspark.train.source import ExampleSource
+from agentspark.train.traces import TraceSteps, read_trace_steps
+from agentspark.train.trainer import Trainer
+
+# Replayed sequences to choose from, per traced one and at least; more are not worth their features.
+_REPLAY_TIMES = 4
+_REPLAY_LEAST = 64
+_REPLAY_MEASURED = 24
+_FEWEST_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptConfig:
+    """What an adaptation learns from beside what ``TrainConfig`` says.
+
+    ``traces`` are files or folders of traces with token ids. ``replay`` are response files of
+    earlier trainings; ``TrainConfig.prompts`` are answered by the target and replayed as well.
+    ``replay_share`` of the training sequences are replayed ones, where there are any. ``epochs``
+    sets the steps by the amount of data; ``None`` leaves them to ``OptimConfig``.
+    """
+
+    traces: tuple[Path, ...]
+    replay: tuple[Path, ...] = ()
+    replay_share: float = 0.3
+    epochs: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        """Reject values that cannot be (``ConfigError``)."""
+        if not self.traces:
+            raise ConfigError("there are no traces to adapt to: give files or folders.")
+        if not 0.0 <= self.replay_share < 1.0:
+            raise ConfigError(
+                f"replay_share={self.replay_share} cannot be used: give a number from 0 to below 1."
+            )
+        if self.epochs is not None and not self.epochs > 0:
+            raise ConfigError(f"epochs={self.epochs} cannot be used: give a number above 0.")
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptOutcome:
+    """A drafter that won: its folder, the judgement, and what was said on the way."""
+
+    drafter: Path
+    judgement: Judgement
+    steps: int
+    replayed: int
+    warnings: tuple[str, ...]
+
+
+def adapt_drafter(
+    config: TrainConfig, adapt: AdaptConfig, stage: Stage, *, command: str | None = None
+) -> AdaptOutcome:
+    """Train ``config.init`` on traced steps and replay; write it to ``config.out`` if it wins.
+
+    ``config.out`` may be the folder of ``config.init``. What is computed on the way lies in
+    ``config.out/work``, so that a killed run goes on. Raises ``NotBetterError`` where the adapted
+    drafter does not beat the initial one on held-out steps, with ``config.out`` as it was;
+    ``DrafterMismatchError``, ``DataError`` and ``TraceError`` before anything is computed.
+    """
+    target = load_target(config.target, dtype=torch.bfloat16, device=_device())
+    init = initial_drafter(config.init, target)
+    model = loaded_drafter(target, init, _dtype(config))
+    steps = read_trace_steps(adapt.traces, target.name, target.spec.vocab_size)
+    replayed, warnings = _replay(config, adapt, steps, target.spec.vocab_size, stage)
+    everything = [*steps.responses, *replayed]
+    work = _work_folder(config, adapt, init, everything)
+    source = open_source(config, target, model, everything, work, stage)
+    traced = _all_known(source, steps)
+    split = partial(split_mixed, held_out=steps.held_out, traced=traced, share=adapt.replay_share)
+    parts = split(source)
+    check_own_words(source, traced)
+    aside = replay_held_out(source, traced, _REPLAY_MEASURED)
+    initial = measure(model, source, parts.held_out)
+    before = measure(model, source, aside) if aside else None
+    if (work / "drafter" / WEIGHTS_FILE).exists():
+        model = loaded_drafter(target, work / "drafter", _dtype(config))
+    optim = _optim(config, adapt, len(parts.train))
+    trainer = Trainer(model, source, work, optim, config.data, split)
+    with stage("training") as advance:
+        adapted = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
+    after = measure(model, source, aside) if aside else None
+    held = len(parts.held_out)
+    judgement = Judgement(initial, adapted, steps.mostly_greedy, held, before, after)
+    if not judgement.better:
+        raise NotBetterError(
+            f"The adapted drafter is not better: {judgement.describe()}. Nothing was replaced; it "
+            f"lies in {work / 'drafter'}. Record more of the agent's work, or lower the rate."
+        )
+    warnings = (*steps.notes, *warnings, *_replace(config, init, judgement, trainer, command))
+    return AdaptOutcome(config.out, judgement, len(steps.responses), len(replayed), warnings)
+
+
+def _all_known(source: ExampleSource, steps: TraceSteps) -> frozenset[str]:
+    """The ids of the traced steps, all of which must be in the source (``TrainError``)."""
+    traced = frozenset(response.id for response in steps.responses)
+    missing = traced - {source.entry(index).id for index in range(len(source))}
+    if missing:
+        raise TrainError(
+            f"the features of {len(missing)} traced steps do not fit into max_disk: raise it, or "
+            "train online."
+        )
+    return traced
+
+
+def _replay(
+    config: TrainConfig, adapt: AdaptConfig, steps: TraceSteps, vocab_size: int, stage: Stage
+) -> tuple[list[Response], tuple[str, ...]]:
+    """Responses to replay, and what the user should know."""
+    notes: tuple[str, ...] = ()
+    found: list[Response] = []
+    for path in adapt.replay:
+        some, note = read_replay(path, vocab_size)
+        found, notes = [*found, *some], (*notes, note) if note else notes
+    if config.prompts:
+        work = config.out / WORK_FOLDER
+        work.mkdir(parents=True, exist_ok=True)
+        notes = (*notes, *answer_prompts(config, work, stage))
+        found += read_responses(work / RESPONSES_FILE)
+    taken = {response.id for response in steps.responses}
+    pool = {r.id: r for r in found if len(r.token_ids) > 1 and r.id not in taken}
+    most = max(_REPLAY_LEAST, _REPLAY_TIMES * len(steps.responses))
+    chosen = sorted(pool)
+    random.Random(config.optim.seed).shuffle(chosen)
+    if not pool:
+        notes = (
+            *notes,
+            "Nothing was replayed: the drafter may get worse at what these traces do not show. "
+            "Give responses of its own training with --replay, or prompts with --prompts.",
+        )
+    return [pool[name] for name in chosen[:most]] if adapt.replay_share else [], notes
+
+
+def _work_folder(
+    config: TrainConfig, adapt: AdaptConfig, init: Path, responses: Sequence[Response]
+) -> Path:
+    """The folder of exactly this adaptation; those of others are taken away."""
+    digest = hashlib.sha256((init / WEIGHTS_FILE).read_bytes())
+    settings = (config.optim.lr, config.optim.seed, adapt.replay_share, config.data.online)
+    digest.update(repr((settings, [response.id for response in responses])).encode())
+    folder = config.out / WORK_FOLDER / f"adapt-{digest.hexdigest()[:12]}"
+    for other in folder.parent.glob("adapt-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _optim(config: TrainConfig, adapt: AdaptConfig, sequences: int) -> OptimConfig:
+    """The optimiser's settings, with as many steps as the epochs need."""
+    if adapt.epochs is None:
+        return config.optim
+    steps = math.ceil(adapt.epochs * sequences / config.optim.sequences_per_step)
+    return replace(config.optim, steps=max(steps, _FEWEST_STEPS))
+
+
+def _replace(
+    config: TrainConfig, init: Path, judgement: Judgement, trainer: Trainer, command: str | None
+) -> tuple[str, ...]:  # fmt: skip
+    """Write the drafter that won and what is known of it; return what the user should do."""
+    calibrated = (init / CALIBRATION_FILE).exists() or (config.out / CALIBRATION_FILE).exists()
+    # The old temperatures are no longer this drafter's; without a file it is simply uncalibrated.
+    (config.out / CALIBRATION_FILE).unlink(missing_ok=True)
+    save_drafter(trainer.model, config.out)
+    append_adaptation(
+        config.out, init, judgement.describe(), trainer.cursor.step, trainer.elapsed_s, command
+    )
+    if not calibrated:
+        return ()
+    return (
+        "Its confidence is no longer calibrated: run agentspark calibrate with prompts of the "
+        "agent's kind.",
+    )
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _dtype(config: TrainConfig) -> torch.dtype:
+    return torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32

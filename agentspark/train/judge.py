@@ -1,0 +1,92 @@
+"""Two drafters on the same sequences that neither was trained on: which one yields more?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from agentspark.dspark.model import DraftModel
+from agentspark.errors import DataError
+from agentspark.train.evaluate import OfflineTau, offline_tau
+from agentspark.train.source import ExampleSource
+
+# The share of greedily chosen tokens that a target must confirm as its own choice. Its own text
+# reaches nearly 1, whatever a penalty or a grammar moved; another model's is near one half.
+_OWN_SHARE = 0.75
+_CHECKED = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Accepted lengths before and after; ``replayed_*`` on held-out replay data, if there is any.
+
+    ``greedy`` says which of the two figures of the steps counts: the traffic's own way.
+    """
+
+    initial: OfflineTau
+    adapted: OfflineTau
+    greedy: bool
+    steps: int
+    replayed_initial: OfflineTau | None = None
+    replayed_adapted: OfflineTau | None = None
+
+    @property
+    def before(self) -> float:
+        """Accepted length of the initial drafter on the held-out steps."""
+        return accepted_length(self.initial, self.greedy)
+
+    @property
+    def after(self) -> float:
+        """Accepted length of the adapted drafter on the held-out steps."""
+        return accepted_length(self.adapted, self.greedy)
+
+    @property
+    def better(self) -> bool:
+        """Whether the adapted drafter wins."""
+        return self.after > self.before
+
+    def describe(self) -> str:
+        """One sentence with the figures."""
+        way = "greedy" if self.greedy else "at temperature 1"
+        text = (
+            f"accepted length on {self.steps} held-out steps {self.before:.2f} before, "
+            f"{self.after:.2f} after ({way})"
+        )
+        if self.replayed_initial is None or self.replayed_adapted is None:
+            return text
+        old, new = self.replayed_initial, self.replayed_adapted
+        return f"{text}; on replayed data {old.sampled:.2f} before, {new.sampled:.2f} after"
+
+
+def accepted_length(tau: OfflineTau, greedy: bool) -> float:
+    """The figure that counts; the one at temperature 1 where no response was chosen greedily."""
+    return tau.greedy if greedy and not math.isnan(tau.greedy) else tau.sampled
+
+
+def measure(model: DraftModel, source: ExampleSource, numbers: list[int]) -> OfflineTau:
+    """Measure a drafter on some of a source's sequences; it is left in training mode."""
+    model.eval()
+    tau = offline_tau(model, map(source.example, numbers))
+    model.train()
+    return tau
+
+
+def check_own_words(source: ExampleSource, traced: AbstractSet[str]) -> None:
+    """Raise ``DataError`` where greedy outputs are not what the target itself would say.
+
+    ``traced`` are the ids of the sequences to look at; those that were sampled say nothing.
+    """
+    agreed = compared = 0
+    entries = [(index, source.entry(index)) for index in range(len(source))]
+    greedy = [index for index, e in entries if e.id in traced and e.temperature == 0.0]
+    for index in greedy[:_CHECKED]:
+        example = source.example(index)
+        same = example.best[:-1] == example.tokens[example.start + 1 :]
+        agreed, compared = agreed + int(same.sum()), compared + same.numel()
+    if compared and agreed < _OWN_SHARE * compared:
+        raise DataError(
+            f"The target would have chosen only {agreed / compared:.0%} of the tokens in the "
+            "greedy outputs of these traces: another model wrote them. Give the target they were "
+            "recorded with."
+        )

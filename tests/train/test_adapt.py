@@ -1,0 +1,171 @@
+"""A drafter learns an agent's own traffic, and is replaced only by one that beats it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agentspark.config import EngineConfig
+from agentspark.engine.engine import Engine
+from agentspark.engine.params import Labels, SamplingParams
+from agentspark.errors import (
+    ConfigError,
+    DataError,
+    DrafterMismatchError,
+    NotBetterError,
+)
+from agentspark.train import adapt as adapt_module
+from agentspark.train.adapt import AdaptConfig, adapt_drafter
+from agentspark.train.config import DataConfig, OptimConfig, TrainConfig
+from agentspark.train.progress import silent_stage
+
+STEPS = 12
+PROMPT = (1, *range(40, 60))
+
+
+@pytest.fixture(scope="module")
+def traces(tiny_target_dir: Path, cost_cache: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Twelve steps of an agent whose prompts extend one another, as an agent's do."""
+    trace = tmp_path_factory.mktemp("traces") / "agent.jsonl"
+    config = EngineConfig(kv_tokens=2048, cache_dir=cost_cache)
+    sampling, tokens = SamplingParams(max_tokens=24, ignore_eos=True), list(PROMPT)
+    with Engine.load(
+        tiny_target_dir, drafter=None, config=config, trace=trace, trace_tokens=True
+    ) as engine:
+        for step in range(STEPS):
+            done = engine.generate(tokens, sampling, labels=Labels(run="agent", step=step))
+            tokens += done.token_ids[:1]
+    return trace
+
+
+def config(target: Path, init: Path | None, out: Path, **optim: float) -> TrainConfig:
+    settings = {
+        "sequences_per_step": 2, "anchors_per_sequence": 16, "lr": 5e-3, "log_every": 5,
+        **optim,
+    }  # fmt: skip
+    return TrainConfig(
+        target=target, prompts=(), out=out, init=init, optim=OptimConfig(**settings),
+        data=DataConfig(max_tokens=12),
+    )  # fmt: skip
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_drafter_that_wins_takes_the_place(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "drafter"
+    shutil.copytree(tiny_drafter_dir, folder)
+    (folder / "calibration.json").write_text('{"schema": 1, "temperatures": [1, 1, 1, 1, 1]}')
+    before = files(folder)
+    settings = AdaptConfig(traces=(traces,), epochs=12)
+    done = adapt_drafter(
+        config(tiny_target_dir, folder, folder), settings, silent_stage, command="train"
+    )
+    assert done.judgement.after > done.judgement.before + 0.2
+    assert done.judgement.greedy
+    assert any("Nothing was replayed" in warning for warning in done.warnings)
+    assert any("no longer calibrated" in warning for warning in done.warnings)
+    after = files(folder)
+    assert after["config.json"] == before["config.json"]
+    assert after["model.safetensors"] != before["model.safetensors"]
+    assert "calibration.json" not in after
+    assert "accepted length on" in after["README.md"].decode()
+    # The engine takes it, and its real rounds are longer on a prompt of the agent's.
+    sampling = SamplingParams(max_tokens=24, ignore_eos=True)
+    lengths = []
+    for drafter in (tiny_drafter_dir, folder):
+        with Engine.load(tiny_target_dir, drafter=drafter) as engine:
+            lengths.append(engine.generate(PROMPT, sampling).counts.accepted_length or 0.0)
+    assert lengths[1] > lengths[0]
+
+
+def test_a_drafter_that_does_not_win_replaces_nothing(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny_drafter_dir, out)
+    before = files(out)
+    settings = AdaptConfig(traces=(traces,), epochs=None)
+    # So gentle that no rounded weight moves: exactly as good is not better.
+    still = config(tiny_target_dir, out, out, steps=2, lr=1e-12)
+    with pytest.raises(NotBetterError, match=r"not better.*Nothing was replaced"):
+        adapt_drafter(still, settings, silent_stage)
+    assert files(out) == before
+
+
+def test_replay_keeps_old_data_and_a_kill_loses_nothing(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path, monkeypatch
+) -> None:
+    replay = tmp_path / "responses.jsonl"
+    lines = [
+        {"id": f"old{n}", "kind": "chat", "prompt_token_ids": [1, 5, n + 3], "token_ids": [9] * 12}
+        for n in range(24)
+    ]
+    replay.write_text("".join(json.dumps(line) + "\n" for line in lines) + "broken\n")
+    settings = AdaptConfig(traces=(traces,), replay=(replay,), epochs=1)
+    straight = config(tiny_target_dir, tiny_drafter_dir, tmp_path / "straight")
+    done = adapt_drafter(straight, settings, silent_stage)
+    assert done.replayed == 24
+    assert done.judgement.replayed_adapted is not None
+    assert done.judgement.replayed_initial is not None
+    assert done.judgement.replayed_adapted.sampled > done.judgement.replayed_initial.sampled
+    assert any("1 lines of responses.jsonl" in warning for warning in done.warnings)
+
+    broken = replace(straight, out=tmp_path / "broken")
+    real = adapt_module.Trainer.measure
+
+    def kill(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(adapt_module.Trainer, "measure", kill)
+    with pytest.raises(KeyboardInterrupt):
+        adapt_drafter(broken, settings, silent_stage)
+    assert not files(tmp_path / "broken")
+    monkeypatch.setattr(adapt_module.Trainer, "measure", real)
+    adapt_drafter(broken, settings, silent_stage)
+    name = "model.safetensors"
+    assert files(tmp_path / "broken")[name] == files(tmp_path / "straight")[name]
+    # Another start throws the work of other settings away.
+    again = AdaptConfig(traces=(traces,), epochs=2)
+    adapt_drafter(broken, again, silent_stage)
+    assert len(list((tmp_path / "broken" / "work").glob("adapt-*"))) == 1
+
+
+def test_what_cannot_be_is_told_before_any_work(
+    tiny_target_dir: Path, tiny_qwen3_dir: Path, tiny_drafter_dir: Path, traces: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    settings, out = AdaptConfig(traces=(traces,)), tmp_path / "out"
+    with pytest.raises(DrafterMismatchError):
+        adapt_drafter(config(tiny_qwen3_dir, tiny_drafter_dir, out), settings, silent_stage)
+    with pytest.raises(ConfigError, match="give init"):
+        adapt_drafter(config(tiny_target_dir, None, out), settings, silent_stage)
+    with pytest.raises(ConfigError, match="replay_share"):
+        AdaptConfig(traces=(traces,), replay_share=1.0)
+    none = AdaptConfig(traces=(traces,), replay=(traces,))
+    with pytest.raises(DataError, match="holds no responses"):
+        adapt_drafter(config(tiny_target_dir, tiny_drafter_dir, out), none, silent_stage)
+    assert not out.exists()
+
+
+def test_outputs_of_another_model_are_refused(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "foreign.jsonl"
+    lines = [json.loads(line) for line in traces.read_text().splitlines()]
+    for line in lines:
+        line["output_token_ids"] = [(token + 7) % 500 for token in line["output_token_ids"]]
+    foreign.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = AdaptConfig(traces=(foreign,))
+    with pytest.raises(DataError, match="another model wrote them"):
+        adapt_drafter(
+            config(tiny_target_dir, tiny_drafter_dir, tmp_path / "out"), settings, silent_stage
+        )
+    assert not (tmp_path / "out" / "model.safetensors").exists()
