@@ -7,7 +7,7 @@ from collections.abc import Sequence as Seq
 import torch
 from torch import Tensor
 
-from agentspark.engine.penalties import ban_early_end
+from agentspark.engine.penalties import add_bias, ban_early_end
 from agentspark.engine.sampler import argmax_ids, probabilities, token_logprobs
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.verify import verify_greedy, verify_sampled
@@ -41,6 +41,7 @@ def _processed(sequence: Sequence, raw: Tensor, end_ids: frozenset[int]) -> tupl
     logits = raw.to(torch.float32, copy=True)
     if sequence.history is not None:
         sequence.history.penalize(logits, params, proposal.token_ids)
+    add_bias(logits, params)
     ban_early_end(logits, params, sequence.output.generated, end_ids)
     if params.greedy:
         return verify_greedy(argmax_ids(logits), proposal.token_ids)

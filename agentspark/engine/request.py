@@ -16,9 +16,14 @@ def _new_id() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One model call."""
+    """One model call.
+
+    ``prediction`` holds the tokens of what the output is expected to be, if the caller has an
+    idea: they are drafted where the output follows them and change nothing else.
+    """
 
     prompt_token_ids: Sequence[int]
+    prediction: Sequence[int] = ()
     sampling: SamplingParams = field(default_factory=SamplingParams)
     options: RequestOptions = field(default_factory=RequestOptions)
     labels: Labels = field(default_factory=Labels)
@@ -28,6 +33,12 @@ class Request:
         """Raise ``InvalidRequestError`` for what cannot be served, naming the field."""
         self.sampling.validate()
         self.options.validate()
+        for token, _ in self.sampling.logit_bias:
+            if token >= vocab_size:
+                raise InvalidRequestError(
+                    f"logit_bias names token {token} and the vocabulary ends at {vocab_size - 1}.",
+                    param="logit_bias",
+                )
         ids = self.prompt_token_ids
         if not ids:
             raise InvalidRequestError(

@@ -19,6 +19,8 @@ class Counts:
     ``verified_tokens`` of them went through the target, ``accepted_tokens`` of those were kept.
     ``accepted_histogram[k]`` counts the rounds that accepted ``k`` drafts.
     ``cache_break_position`` is the first position at which the prompt parts from everything cached.
+    Of the drafts taken from the request's own prediction, ``prediction_accepted`` were kept and
+    ``prediction_rejected`` were not.
     """
 
     prompt_tokens: int
@@ -30,6 +32,8 @@ class Counts:
     accepted_tokens: int = 0
     accepted_histogram: list[int] = field(default_factory=list)
     cache_break_position: int | None = None
+    prediction_accepted: int = 0
+    prediction_rejected: int = 0
 
     @property
     def accepted_length(self) -> float | None:

@@ -108,4 +108,5 @@ class Sequence:
     def plain_greedy(self) -> bool:
         """Whether the next tokens are argmaxes of unprocessed logits."""
         params = self.sampling
-        return params.greedy and not params.penalized and params.min_tokens == 0
+        processed = params.penalized or params.min_tokens > 0 or bool(params.logit_bias)
+        return params.greedy and not processed
