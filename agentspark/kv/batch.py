@@ -137,6 +137,7 @@ class AttentionBatch:
                 segments,
                 group=group,
                 extra=-(group * shape.rows) % MIN_ROWS if self.exact else 0,
+                exact=self.exact,
                 window=window,
                 block_tokens=self.block_tokens,
                 scratch_slot=self.scratch_slot,

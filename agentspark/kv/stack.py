@@ -8,6 +8,7 @@ every entry of a batch by itself, and keys are read in the same whole granules.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ class Stack:
     ``queries`` ``[B * rows]`` are rows of the batch (a segment's last one again where it has fewer
     than ``rows``); ``kept`` says which of them count and ``targets`` which rows of the batch they
     are. ``slots`` ``[B * length]`` is where the keys lie, ``mask`` ``[B, 1, group * rows + extra,
-    length]`` is additive.
+    length]`` is additive. ``exact`` asks for the bits that a segment has alone.
     """
 
     shape: StackShape
@@ -51,6 +52,7 @@ class Stack:
     slots: torch.Tensor
     mask: torch.Tensor
     extra: int
+    exact: bool
 
     def attend(
         self, q: torch.Tensor, layer: LayerKV, scaling: float | None
@@ -70,7 +72,8 @@ class Stack:
             cache.index_select(1, self.slots).view(kv_heads, count, length, dim).transpose(0, 1)
             for cache in (layer.k, layer.v)
         )
-        out = scaled_dot_product_attention(own, k, v, self.mask, scale=scaling)
+        kernel = _fixed if self.exact else _fast
+        out = kernel(own, k, v, self.mask, scaling)
         out = out[:, :, : group * rows].reshape(count, kv_heads, group, rows, dim)
         flat = out.permute(1, 2, 0, 3, 4).reshape(kv_heads, group, count * rows, dim)
         return self.targets, flat.index_select(2, self.kept)
@@ -93,6 +96,7 @@ def make_stack(
     *,
     group: int,
     extra: int,
+    exact: bool,
     window: int | None,
     block_tokens: int,
     scratch_slot: int,
@@ -123,7 +127,28 @@ def make_stack(
         slots=_slots(segments, length, block_tokens, scratch_slot),
         mask=pad(mask, (0, 0, 0, extra))[:, None],
         extra=extra,
+        exact=exact,
     )
+
+
+def _fixed(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """The kernel that single segments use, ``[B, kv_heads, queries, dim]``."""
+    return scaled_dot_product_attention(q, k, v, mask, scale=scaling)
+
+
+def _fast(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """The same by plain products, a third of the kernel's time for a few queries per entry."""
+    count, heads, queries, dim = q.shape
+    scale = 1.0 / math.sqrt(dim) if scaling is None else scaling
+    hidden = mask.expand(count, heads, queries, -1).reshape(count * heads, queries, -1)
+    keys = k.reshape(count * heads, -1, dim).transpose(1, 2)
+    scores = torch.baddbmm(hidden, q.reshape(count * heads, queries, dim), keys, alpha=scale)
+    out = torch.bmm(torch.softmax(scores, dim=-1), v.reshape(count * heads, -1, dim))
+    return out.view(q.shape)
 
 
 def _slots(
