@@ -11,6 +11,7 @@ from benchmarks import (
     branches,
     decode,
     exact,
+    families,
     hit,
     identical,
     overhead,
@@ -32,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "overhead": overhead.measure,
     "exact": exact.measure,
     "batch": batch.measure,
+    "families": families.measure,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ def parse_contestants(names: Sequence[str]) -> list[Contestant]:
     alone, with ``+suffix`` with copies. Raises ``DrafterFormatError`` for a folder that is none,
     before anything is loaded, and ``ConfigError`` for a name given twice.
     """
+    folders = {Path(text.removesuffix(WITH_COPIES)) for text in names if text not in _NAMED}
     found: list[Contestant] = []
     for text in names:
         if text in _NAMED:
@@ -52,7 +53,7 @@ def parse_contestants(names: Sequence[str]) -> list[Contestant]:
             )
         read_config(folder)
         copies = text.endswith(WITH_COPIES)
-        shown = folder.absolute().name + (WITH_COPIES if copies else "")
+        shown = _short(folder, folders) + (WITH_COPIES if copies else "")
         found.append(Contestant(shown, folder, "auto" if copies else "dspark"))
     for contestant in found:
         if sum(other.name == contestant.name for other in found) > 1:
@@ -63,6 +64,13 @@ def parse_contestants(names: Sequence[str]) -> list[Contestant]:
     if not found:
         raise ConfigError(f"No drafter is named: give folders, or some of {', '.join(_NAMED)}.")
     return found
+
+
+def _short(folder: Path, folders: Iterable[Path]) -> str:
+    """A folder's name, after its parent's where another folder has the same."""
+    path = folder.absolute()
+    same = sum(other.absolute().name == path.name for other in folders)
+    return path.name if same == 1 else f"{path.parent.name}/{path.name}"
 
 
 def by_engine(contestants: Sequence[Contestant]) -> list[list[Contestant]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from agentspark.drafting.dspark import DSparkDrafter
@@ -12,6 +15,7 @@ from benchmarks import (
     branches,
     decode,
     exact,
+    families,
     hit,
     identical,
     overhead,
@@ -22,6 +26,7 @@ from benchmarks import (
 from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement
 from benchmarks.suite import run_suite
+from tests.family_drafters import FamilyDir
 
 
 def part(found: Measurement, name: str) -> dict[str, object]:
@@ -154,6 +159,21 @@ def test_batch_measures_every_number_of_streams(
     assert at_two["ratio"] == pytest.approx(
         at_two["accelerated_tokens_s"] / at_two["baseline_tokens_s"]  # type: ignore[operator]
     )
+
+
+def test_families_compares_the_given_checkpoints(bench: Bench, family_dir: FamilyDir) -> None:
+    assert families.measure(bench).value is None
+    folders = (family_dir("dspark").parent, family_dir("mtp").parent)
+    both = tuple(folder / "drafter" for folder in folders)
+    settings = replace(bench.settings, families=both, max_tokens=12, limit=1)
+    found = families.measure(SimpleNamespace(settings=settings))
+    assert found.figures["outputs_identical"] is True
+    over = part(found, "over")["mtp/drafter"]
+    assert isinstance(over, list)
+    assert found.value == min(over)
+    assert set(part(found, "scores")) == {
+        f"{name}/drafter at {t}" for name in ("dspark", "mtp") for t in (0, 1)
+    }
 
 
 def test_the_suite_gives_each_measurement_as_it_is_done(bench: Bench) -> None:
