@@ -21,7 +21,7 @@ DATA = Path(__file__).parent / "data"
 
 _WARM_UP_TOKENS = 16
 # Enough for one long request and its branches; the main engine's pool is as large as by default.
-_FRESH_KV_TOKENS = 16_384
+FRESH_KV_TOKENS = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,8 @@ class Settings:
     """What is measured and how much of it.
 
     ``limit`` bounds the prompts and the transcripts, ``max_tokens`` every answer. ``repeats`` is
-    how often each prompt runs in each arm. ``config`` is the engine's.
+    how often each prompt runs in each arm. ``config`` is the engine's. ``families`` are
+    checkpoints to compare with each other.
     """
 
     model: str | Path = "smollm2"
@@ -40,6 +41,7 @@ class Settings:
     repeats: int = 1
     max_tokens: int = 128
     config: EngineConfig = dataclasses.field(default_factory=EngineConfig)
+    families: tuple[Path, ...] = ()
 
 
 class Bench:
@@ -77,7 +79,7 @@ class Bench:
     def fresh_engine(self, *, exact: bool = True) -> Engine:
         """A second engine of the same model with an empty, smaller pool; the caller closes it."""
         settings = self.settings
-        config = dataclasses.replace(settings.config, exact=exact, kv_tokens=_FRESH_KV_TOKENS)
+        config = dataclasses.replace(settings.config, exact=exact, kv_tokens=FRESH_KV_TOKENS)
         return Engine.load(settings.model, drafter=settings.drafter, config=config)
 
     def close(self) -> None:

@@ -46,6 +46,9 @@ def bench(
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; the GPU if there is one.")
     ] = None,
+    families: Annotated[
+        str, typer.Option(help="Drafter folders to compare, separated by commas.")
+    ] = "",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = RESULTS,
 ) -> None:
     """Measure the engine on this machine and write down what came out."""
@@ -59,6 +62,7 @@ def bench(
         repeats=repeats,
         max_tokens=max_tokens,
         config=EngineConfig(threads=threads, device=device),
+        families=tuple(Path(name.strip()) for name in families.split(",") if name.strip()),
     )
     measure(settings, names, out)
 

@@ -11,6 +11,7 @@ from benchmarks import (
     branches,
     decode,
     exact,
+    families,
     hit,
     identical,
     overhead,
@@ -34,6 +35,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "exact": exact.measure,
     "batch": batch.measure,
     "scheduler": scheduler.measure,
+    "families": families.measure,
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from benchmarks import (
     branches,
     decode,
     exact,
+    families,
     hit,
     identical,
     overhead,
@@ -27,6 +30,7 @@ from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement
 from benchmarks.reference import Reference
 from benchmarks.suite import run_suite
+from tests.family_drafters import FamilyDir
 
 
 def part(found: Measurement, name: str) -> dict[str, object]:
@@ -183,6 +187,21 @@ def test_the_scheduler_is_held_against_every_fixed_number(
     best = max(speed for name, speed in speeds.items() if name != "auto")
     assert at_two["against_best_fixed"] == pytest.approx(speeds["auto"] / best)
     assert found.value == min(number_in(part(found, n), "against_best_fixed") for n in ("1", "2"))
+
+
+def test_families_compares_the_given_checkpoints(bench: Bench, family_dir: FamilyDir) -> None:
+    assert families.measure(bench).value is None
+    folders = (family_dir("dspark").parent, family_dir("mtp").parent)
+    both = tuple(folder / "drafter" for folder in folders)
+    settings = replace(bench.settings, families=both, max_tokens=12, limit=1)
+    found = families.measure(SimpleNamespace(settings=settings))
+    assert found.figures["outputs_identical"] is True
+    over = part(found, "over")["mtp/drafter"]
+    assert isinstance(over, list)
+    assert found.value == min(over)
+    assert set(part(found, "scores")) == {
+        f"{name}/drafter at {t}" for name in ("dspark", "mtp") for t in (0, 1)
+    }
 
 
 def test_the_suite_gives_each_measurement_as_it_is_done(bench: Bench) -> None:

@@ -13,7 +13,7 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import SamplingParams
-from agentspark.errors import DataError, DrafterMismatchError
+from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
 from agentspark.train.command import train_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 from agentspark.train.progress import silent_stage
@@ -86,6 +86,45 @@ def test_online_training_stores_no_features(
     train_drafter(replace(base, data=replace(DATA, online=True)), silent_stage)
     assert not (tmp_path / "out" / "work" / "features").exists()
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_families_learn_from_the_same_responses_and_features(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
+    train_drafter(first, silent_stage)
+    work = tmp_path / "first" / "work"
+    given = {path: path.read_bytes() for path in work.rglob("*.[js][sa]*") if path.is_file()}
+    assert any(path.name == "responses.jsonl" for path in given)
+    assert any(path.suffix == ".safetensors" for path in given)
+    shape = DrafterShape.of("eagle3", block_size=3, draft_vocab_size=128)
+    out = tmp_path / "other"
+    second = replace(first, out=out, data_from=first.out, shape=shape)
+    outcome = train_drafter(second, silent_stage)
+    assert outcome.responses == 10
+    assert sorted(path.name for path in (out / "work").iterdir()) == [
+        "drafter", "run.jsonl", "state.pt",
+    ]  # fmt: skip
+    assert {path: path.read_bytes() for path in given} == given
+    assert (out / "README.md").read_text().startswith("# Eagle3 drafter")
+    with pytest.raises(TrainError, match="of family eagle3, not dspark"):
+        train_drafter(replace(second, shape=first.shape), silent_stage)
+
+
+@pytest.mark.parametrize(
+    ("family", "more", "words"),
+    [
+        ("eagle3", {"layers": 2}, "1 layer"),
+        ("mtp", {"block_size": 3}, "1 token"),
+        ("dflash", {"markov_rank": 8}, "markov_rank=8"),
+        ("dflash", {"markov_head_type": "rnn"}, "no sequential head"),
+        ("dspark", {"sample_from_anchor": False}, "dflash's layout"),
+        ("dspark", {"markov_rank": 0}, "markov_rank=0"),
+    ],
+)
+def test_what_a_family_cannot_have_is_named(family, more, words):
+    with pytest.raises(ConfigError, match=words):
+        DrafterShape.of(family, **more)
 
 
 def test_a_drafter_of_another_target_is_no_start(

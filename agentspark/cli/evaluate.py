@@ -1,0 +1,122 @@
+"""``agentspark eval``: drafters compared by real rounds on the same prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentspark.cli.console import out as console
+from agentspark.cli.console import progress, say
+from agentspark.cli.options import (
+    DtypeOption,
+    Exact,
+    Precision,
+    Switch,
+    engine_config,
+    parse_verify,
+)
+
+if TYPE_CHECKING:
+    from agentspark.evaluation.results import Evaluation
+
+
+def evaluate(
+    prompts: Annotated[
+        list[Path],
+        typer.Option(help='JSON Lines: {"id", "messages"[, "kind"]}; may be gzipped; repeatable.'),
+    ],
+    drafter: Annotated[
+        str,
+        typer.Option(
+            help="Separated by commas: drafter folders (FOLDER+suffix: with copies), 'shipped', "
+            "'auto' (shipped, with copies), 'suffix' (copies alone), 'none'."
+        ),
+    ] = "shipped,suffix,auto",
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", "--model", "-m", help="smollm2, a hub id, a folder or a GGUF file."
+        ),
+    ] = "smollm2",
+    limit: Annotated[int | None, typer.Option(min=1, help="Most prompts.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens per answer.")] = 128,
+    temperatures: Annotated[str, typer.Option(help="Separated by commas; 0 is greedy.")] = "0,1",
+    seed: Annotated[
+        int | None, typer.Option(help="Sampled outputs become the same for all drafters.")
+    ] = None,
+    verify: Annotated[
+        str, typer.Option(help="Drafts verified a round: full, auto (scheduler) or a number.")
+    ] = "full",
+    exact: Exact = Switch.ON,
+    dtype: DtypeOption = Precision.BFLOAT16,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for evaluation.json, .png and .svg.")
+    ] = None,
+) -> None:
+    """Let drafters work on real prompts: what they get accepted, and what that gains.
+
+    Every prompt is answered without speculation too, in turn on the same engine; the drafters'
+    engines run one after the other. Greedy outputs are held against the baseline's.
+    """
+    from agentspark.evaluation.contestants import parse_contestants
+    from agentspark.evaluation.plot import draw
+    from agentspark.evaluation.run import EvalConfig
+    from agentspark.evaluation.run import evaluate as run_evaluation
+    from agentspark.evaluation.table import kinds_table, positions_table, score_table
+
+    config = EvalConfig(
+        target=target,
+        contestants=parse_contestants(_names(drafter)),
+        prompts=prompts,
+        limit=limit,
+        max_tokens=max_tokens,
+        temperatures=_numbers(temperatures),
+        seed=seed,
+        verify=parse_verify(verify),
+        engine=engine_config(exact=exact, dtype=dtype),
+    )
+    found: Evaluation | None = None
+    with progress() as bar:
+        task = bar.add_task("evaluate", total=None)
+        for found in run_evaluation(
+            config, lambda done, total: bar.update(task, completed=done, total=total)
+        ):
+            if out is not None:
+                found.write(out)
+    assert found is not None, "there is at least one engine"
+    say("Tokens a round (accepted length), tokens and speed, against plain decoding:")
+    console().print(score_table(found))
+    say("\nKept drafts by position, given that all before were kept:")
+    console().print(positions_table(found))
+    if len(found.kinds) > 1:
+        say("\nAccepted length (and speed-up) by kind:")
+        console().print(kinds_table(found))
+    _notes(found)
+    if out is not None:
+        paths = draw(found, out)
+        say(f"Written: {out / 'evaluation.json'}, {', '.join(path.name for path in paths)}")
+
+
+def _notes(found: Evaluation) -> None:
+    for text in found.left_out:
+        say(text)
+    if not found.setup.exact:
+        say("Exact mode is off or does not hold here: near ties may be decided differently.")
+    for other in found.differences:
+        say(
+            f"NOT the baseline's output: {other.contestant}, prompt {other.prompt!r}, temperature "
+            f"{other.temperature:g}, from token {other.position} on."
+        )
+
+
+def _names(value: str) -> list[str]:
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _numbers(value: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r} must be numbers separated by commas") from error

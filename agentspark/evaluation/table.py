@@ -1,0 +1,75 @@
+"""An evaluation as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from agentspark.evaluation.results import Evaluation, Score
+
+
+def score_table(found: Evaluation) -> Table:
+    """One row per contestant and temperature, over all prompts."""
+    table = Table(
+        "Drafter", "T", "Length", "Drafted", "Verified", "Wasted", "Tokens/s", "Plain",
+        "Speed-up", "Same output", box=None,
+    )  # fmt: skip
+    for name, temperature in _rows(found):
+        score = found.score(name, temperature)
+        if score is not None:
+            table.add_row(name, f"{temperature:g}", *_cells(score))
+    return table
+
+
+def positions_table(found: Evaluation) -> Table:
+    """How often each draft was kept, given that all before it were."""
+    most = max((len(score.conditional) for score in found.scores), default=0)
+    table = Table("Drafter", "T", *(str(k) for k in range(1, most + 1)), box=None)
+    for name, temperature in _rows(found):
+        score = found.score(name, temperature)
+        if score is not None:
+            shares = [_number(share) for share in score.conditional]
+            table.add_row(name, f"{temperature:g}", *shares)
+    return table
+
+
+def kinds_table(found: Evaluation) -> Table:
+    """Accepted length and speed-up by kind of prompt."""
+    table = Table("Drafter", "T", *found.kinds, box=None)
+    for name, temperature in _rows(found):
+        scores = [found.score(name, temperature, kind) for kind in found.kinds]
+        cells = [
+            "-" if s is None else f"{_number(s.accepted_length)} ({_times(s.speedup)})"
+            for s in scores
+        ]
+        table.add_row(name, f"{temperature:g}", *cells)
+    return table
+
+
+def _rows(found: Evaluation) -> Iterator[tuple[str, float]]:
+    for temperature in found.setup.temperatures:
+        for entrant in found.entrants:
+            yield entrant.name, temperature
+
+
+def _cells(score: Score) -> list[str]:
+    same = f"{score.identical} of {score.comparable}" if score.comparable else "-"
+    return [
+        _number(score.accepted_length),
+        f"{score.draft_tokens:,}",
+        f"{score.verified_tokens:,}",
+        f"{score.wasted_tokens:,}",
+        _number(score.tokens_s, 1),
+        _number(score.baseline_tokens_s, 1),
+        _times(score.speedup),
+        same,
+    ]
+
+
+def _number(value: float | None, places: int = 2) -> str:
+    return "-" if value is None else f"{value:.{places}f}"
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}x"
