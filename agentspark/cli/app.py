@@ -10,6 +10,7 @@ from agentspark.cli.calibrate import calibrate
 from agentspark.cli.chat import chat
 from agentspark.cli.compare import CompareCommand, compare
 from agentspark.cli.demo import demo
+from agentspark.cli.export import export
 from agentspark.cli.generate import generate
 from agentspark.cli.pull import pull
 from agentspark.cli.replay import replay
@@ -51,4 +52,5 @@ app.command()(replay)
 app.command(cls=CompareCommand)(compare)
 app.command()(train)
 app.command()(calibrate)
+app.command()(export)
 app.command()(pull)
