@@ -11,6 +11,7 @@ from agentspark.cli.chat import chat
 from agentspark.cli.compare import CompareCommand, compare
 from agentspark.cli.demo import demo
 from agentspark.cli.evaluate import evaluate
+from agentspark.cli.export import export
 from agentspark.cli.generate import generate
 from agentspark.cli.pull import pull
 from agentspark.cli.replay import replay
@@ -53,4 +54,5 @@ app.command(cls=CompareCommand)(compare)
 app.command()(train)
 app.command()(calibrate)
 app.command("eval")(evaluate)
+app.command()(export)
 app.command()(pull)

@@ -56,7 +56,7 @@ def check_drafter(config: DrafterConfig, target: TargetShape, fingerprint: str) 
         ("vocabulary", config.vocab_size, target.vocab_size),
         ("number of target layers", config.num_target_layers, target.num_layers),
     ):
-        if have != want:
+        if have is not None and have != want:
             raise DrafterMismatchError(
                 f"the drafter was made for a target with {name} {have}, this target has {want}: "
                 "give the drafter of this target, or no drafter."

@@ -2,7 +2,7 @@
 
 Names are DeepSpec's. ``embed_tokens`` and ``lm_head`` are left out (they are the target's) and
 ignored where a file has them. ``draft_token_ids`` (int32, ``[V_draft]``, target ids) is ours and
-present where the draft vocabulary is pruned.
+present where the draft vocabulary is pruned. Files of the speculators layout are read as well.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from torch import Tensor
 
 from agentspark.dspark.config import CONFIG_FILE, read_config
 from agentspark.dspark.model import DraftModel, build_model
+from agentspark.dspark.speculators import draft_tokens
 from agentspark.errors import DrafterFormatError
 
 WEIGHTS_FILE = "model.safetensors"
 DRAFT_TOKENS = "draft_token_ids"
-_FROM_TARGET = ("embed_tokens.weight", "lm_head.weight")
+_FROM_TARGET = ("embed_tokens.weight", "lm_head.weight", "verifier_lm_head.weight")
 
 
 def drafter_tensors(model: DraftModel, dtype: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
@@ -63,7 +64,9 @@ def load_drafter(
     tensors = _read(folder / WEIGHTS_FILE)
     for name in _FROM_TARGET:
         tensors.pop(name, None)
-    ids = tensors.pop(DRAFT_TOKENS, None)
+    tensors.pop("t2d", None)
+    offsets = tensors.pop("d2t", None)
+    ids = tensors.pop(DRAFT_TOKENS, None) if offsets is None else draft_tokens(offsets)
     model = build_model(config, ids)
     expected = {n.removeprefix("backbone."): t.shape for n, t in model.state_dict().items()}
     missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()

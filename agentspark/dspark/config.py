@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from agentspark.dspark.speculators import deepspec_fields, is_speculators
 from agentspark.errors import DrafterFormatError
 
 HeadType = Literal["vanilla", "gated", "rnn"]
@@ -31,7 +32,8 @@ CONFIG_FILE = "config.json"
 class DrafterConfig:
     """What a drafter's checkpoint says about itself; DeepSpec's names and meanings.
 
-    ``num_hidden_layers`` counts draft layers, ``num_target_layers`` the target's.
+    ``num_hidden_layers`` counts draft layers, ``num_target_layers`` the target's (``None`` where a
+    file does not say).
     ``target_layer_ids`` are 0-based decoder layers whose output is read (-1: the embedding).
     ``block_size`` is the number of drafts of a round. As many tokens go in where the anchor
     predicts too (``sample_from_anchor``); otherwise (DFlash's own layout) the anchor goes in
@@ -51,7 +53,7 @@ class DrafterConfig:
     num_key_value_heads: int
     head_dim: int
     vocab_size: int
-    num_target_layers: int
+    num_target_layers: int | None
     target_layer_ids: tuple[int, ...]
     mask_token_id: int
     block_size: int = 7
@@ -78,12 +80,13 @@ class DrafterConfig:
             "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
             "num_key_value_heads", "head_dim", "vocab_size", "num_target_layers", "block_size",
         ):  # fmt: skip
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise _wrong(name, getattr(self, name), "a positive whole number")
         if self.num_attention_heads % self.num_key_value_heads:
             raise _wrong("num_key_value_heads", self.num_key_value_heads, "a divisor of the heads")
         ids = self.target_layer_ids
-        last = self.num_target_layers - 1
+        last = (self.num_target_layers or ids[-1] + 2 if ids else 0) - 1
         if not ids or list(ids) != sorted(set(ids)) or ids[0] < -1 or ids[-1] >= last:
             raise _wrong("target_layer_ids", ids, f"increasing layer numbers from -1 to {last - 1}")
         if not 0 <= self.mask_token_id < self.vocab_size:
@@ -166,7 +169,12 @@ def _rope(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
-    """Read the content of a drafter's ``config.json``; ``DrafterFormatError`` if it cannot be."""
+    """Read the content of a drafter's ``config.json``; ``DrafterFormatError`` if it cannot be.
+
+    One of the speculators layout is read as well.
+    """
+    if is_speculators(raw):
+        raw = deepspec_fields(raw)
     family = _family(raw)
     known = {f.name for f in fields(DrafterConfig)} - {"family"}
     values = {name: raw[name] for name in known & raw.keys()}
