@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from agentspark.drafting.masked import DraftMask, follow, mask_logits
 from agentspark.drafting.proposal import DraftProbs, Proposal
 from agentspark.dspark.calibration import Temperatures
 from agentspark.dspark.model import DSparkModel
@@ -32,7 +33,7 @@ class DraftRequest:
 
     ``blocks`` must cover ``context + block_size`` tokens: the block's own keys and values are
     written behind the context and overwritten when the round is committed. A seeded request brings
-    its ``noise`` and the output ``position`` of the first draft.
+    its ``noise`` and the output ``position`` of the first draft; one with a grammar what it allows.
     """
 
     anchor: int
@@ -42,6 +43,7 @@ class DraftRequest:
     generator: torch.Generator | None = None
     noise: PositionNoise | None = None
     position: int = 0
+    grammar: DraftMask | None = None
 
     @property
     def drawn(self) -> bool:
@@ -156,6 +158,7 @@ class DSparkDrafter:
         """
         head = self._model.markov_head
         params = [request.sampling for request in requests]
+        grammars = [request.grammar for request in requests]
         greedy = all(p.greedy for p in params)
         state = head.start(len(requests)) if head is not None else None
         previous, tokens, columns, rows = anchors, [], [], []
@@ -164,6 +167,7 @@ class DSparkDrafter:
             if head is not None:
                 bias, state = head.step(previous, hidden[:, k], state)
                 logits = logits + bias
+            logits = mask_logits(logits, grammars, self._model.draft_token_ids)
             if greedy:
                 column = torch.tensor(argmax_ids(logits), device=self._device)
             else:
@@ -171,6 +175,7 @@ class DSparkDrafter:
                 column = torch.tensor(self._draw(requests, probs, k), device=self._device)
                 rows.append(probs)
             previous = self._model.to_target_ids(column)
+            follow(grammars, previous.tolist())
             tokens.append(previous)
             columns.append(column)
         return torch.stack(tokens, dim=1), torch.stack(columns, dim=1), rows
