@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from agentspark.drafting.masked import DraftMask
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.config import DrafterConfig
 from agentspark.engine.noise import PositionNoise
@@ -23,7 +24,7 @@ class DraftRequest:
 
     ``blocks`` must cover ``context + block_size + 1`` tokens: the block's own keys and values are
     written behind the context and overwritten when the round is committed. A seeded request brings
-    its ``noise`` and the output ``position`` of the first draft.
+    its ``noise`` and the output ``position`` of the first draft; one with a grammar what it allows.
     """
 
     anchor: int
@@ -33,6 +34,7 @@ class DraftRequest:
     generator: torch.Generator | None = None
     noise: PositionNoise | None = None
     position: int = 0
+    grammar: DraftMask | None = None
 
     @property
     def drawn(self) -> bool:

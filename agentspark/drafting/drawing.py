@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from agentspark.drafting.drafter import DraftRequest
+from agentspark.drafting.masked import follow, mask_logits
 from agentspark.drafting.proposal import DraftProbs, Proposal
 from agentspark.dspark.model import DraftModel
 from agentspark.engine.draw import draw_tokens
@@ -24,12 +25,15 @@ class BlockDraw:
         self._model, self._requests = model, requests
         self._params = [request.sampling for request in requests]
         self._greedy = all(p.greedy for p in self._params)
+        self._grammars = [request.grammar for request in requests]
+        self._constrained = any(grammar is not None for grammar in self._grammars)
         self._tokens: list[Tensor] = []
         self._columns: list[Tensor] = []
         self._rows: list[Tensor] = []
 
     def choose(self, logits: Tensor) -> Tensor:
         """Return the next draft's target id of each request, ``[B]``, from ``[B, V_draft]``."""
+        logits = mask_logits(logits, self._grammars, self._model.draft_token_ids)
         if self._greedy:
             chosen = argmax_ids(logits)
         else:
@@ -39,6 +43,8 @@ class BlockDraw:
         columns = torch.tensor(chosen, device=logits.device)
         self._columns.append(columns)
         self._tokens.append(self._model.to_target_ids(columns))
+        if self._constrained:
+            follow(self._grammars, self._tokens[-1].tolist())
         return self._tokens[-1]
 
     def _draw(self, probs: Tensor) -> list[int]:

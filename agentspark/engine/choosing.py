@@ -7,6 +7,8 @@ from collections.abc import Sequence as Seq
 import torch
 from torch import Tensor
 
+from agentspark.engine.grammar import bits as masks
+from agentspark.engine.grammar.bits import Bits
 from agentspark.engine.penalties import add_bias, ban_early_end
 from agentspark.engine.sampler import argmax_ids, probabilities, token_logprobs
 from agentspark.engine.sequence import Sequence
@@ -36,13 +38,16 @@ def choose_tokens(
 
 
 def _processed(sequence: Sequence, raw: Tensor, end_ids: frozenset[int]) -> tuple[int, int]:
-    """Verify with penalties, the ban on early ends and sampling applied to every row."""
+    """Verify with penalties, the ban on early ends, grammar and sampling applied to every row."""
     params, proposal = sequence.sampling, sequence.proposal
     logits = raw.to(torch.float32, copy=True)
     if sequence.history is not None:
         sequence.history.penalize(logits, params, proposal.token_ids)
     add_bias(logits, params)
-    ban_early_end(logits, params, sequence.output.generated, end_ids)
+    if sequence.grammar is None:
+        ban_early_end(logits, params, sequence.output.generated, end_ids)
+    else:
+        masks.forbid(logits, _grammar_rows(sequence, end_ids))
     if params.greedy:
         return verify_greedy(argmax_ids(logits), proposal.token_ids)
     probs = probabilities(logits, [params] * logits.shape[0])
@@ -50,6 +55,17 @@ def _processed(sequence: Sequence, raw: Tensor, end_ids: frozenset[int]) -> tupl
         drawn = sequence.noise.choose(probs, sequence.output.generated)
         return verify_greedy(drawn, proposal.token_ids)
     return verify_sampled(probs, proposal, sequence.generator)
+
+
+def _grammar_rows(sequence: Sequence, end_ids: frozenset[int]) -> Bits:
+    """What the grammar allows in every row; an end before ``min_tokens`` only if nothing else."""
+    assert sequence.grammar is not None, "only called for a sequence with a grammar"
+    rows = sequence.grammar.rows(sequence.proposal.token_ids)
+    early = min(sequence.sampling.min_tokens - sequence.output.generated, len(rows))
+    if early > 0:
+        rows = rows.copy()
+        masks.clear(rows, early, tuple(end_ids))
+    return rows
 
 
 def note_logprobs(sequence: Sequence, raw: Tensor, tokens: Seq[int]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agentspark.drafting.choose import DraftRecord
 from agentspark.drafting.suffix import SuffixSource
 from agentspark.engine.draw import make_generator
+from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.handle import Handle
 from agentspark.engine.lineage import Lineage
 from agentspark.engine.noise import PositionNoise
@@ -32,6 +33,10 @@ class Intake:
         self._context = context
         self._copies = SuffixSource()
         self._lineage = Lineage()
+        target = parts.target
+        self._grammars = GrammarCompiler(
+            target.tokenizer, target.spec.vocab_size, target.spec.eos_token_ids
+        )
 
     def sequence(self, request: Request, cancel: Callable[[Handle], None]) -> Sequence:
         """A sequence ready to queue. Raises ``InvalidRequestError`` for what cannot be served."""
@@ -71,6 +76,9 @@ class Intake:
             if uses_drafter and self._parts.drafter is not None
             else None,
             logprobs=None if params.logprobs is None else [],
+            grammar=None
+            if request.constraint is None
+            else self._grammars.state(request.constraint, limit),
         )
 
     def _uses_drafter(self, request: Request) -> bool:

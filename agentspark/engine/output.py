@@ -44,9 +44,14 @@ class OutputText:
         """Tokens that may still come."""
         return self._limit - self.generated
 
-    def push(self, tokens: Sequence[int]) -> Emitted:
-        """Take a round's tokens in order, up to the one that ends the request."""
+    def push(self, tokens: Sequence[int], complete: FinishReason | None = None) -> Emitted:
+        """Take a round's tokens in order, up to the one that ends the request.
+
+        ``complete`` is the reason to end with the last of them: the output is all it had to be.
+        """
         kept, reason = self._until_end(tokens)
+        if complete is not None and kept == len(tokens):
+            reason = complete
         text = ""
         # Only a stop string can end a request inside a token's text; without one, all at once.
         size = 1 if self._has_stops else max(kept, 1)

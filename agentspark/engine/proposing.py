@@ -12,6 +12,7 @@ from agentspark.drafting.drafter import Drafter, DraftRequest
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.costs import CostTable
 from agentspark.dspark.scheduler import AsynchronousPlanner, Planner, SynchronousPlanner
+from agentspark.engine.grammar.drafts import copy_under, under
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.sequence import Sequence
 
@@ -55,6 +56,9 @@ class Proposing:
                 limit = min(MAX_COPY, sequence.output.remaining - 1)
                 if limit > 0:
                     sequence.copy = sequence.copies.propose(limit)
+            if sequence.grammar is not None and sequence.speculates:
+                room = sequence.output.remaining - 1
+                sequence.copy = copy_under(sequence.grammar, sequence.copy, room)
         drafting = self._to_draft(sequences)
         self.drafted, self.drafter_s = len(drafting), 0.0
         if drafting and self._drafter is not None:
@@ -67,6 +71,11 @@ class Proposing:
                 sequence.draft = rated
         for sequence in sequences:
             sequence.proposal = _chosen(sequence)
+            if sequence.grammar is not None:
+                room = sequence.output.remaining - 1
+                sequence.proposal = under(
+                    sequence.grammar, sequence.proposal, room, fixed=sequence.fixed
+                )
             sequence.counts.draft_tokens += len(sequence.proposal)
 
     def _to_draft(self, sequences: Seq[Sequence]) -> list[Sequence]:
@@ -149,6 +158,7 @@ def _draft_request(sequence: Sequence) -> DraftRequest:
         sequence.generator,
         sequence.noise,
         sequence.output.generated,
+        None if sequence.grammar is None else sequence.grammar.lookahead(),
     )
 
 

@@ -6,11 +6,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.errors import ContextLengthError, InvalidRequestError
 
 
-def _new_id() -> str:
+def new_request_id() -> str:
+    """An id that no other request has."""
     return f"req-{uuid.uuid4().hex[:16]}"
 
 
@@ -19,7 +21,8 @@ class Request:
     """One model call.
 
     ``prediction`` holds the tokens of what the output is expected to be, if the caller has an
-    idea: they are drafted where the output follows them and change nothing else.
+    idea: they are drafted where the output follows them and change nothing else. ``constraint``
+    is what the output must look like.
     """
 
     prompt_token_ids: Sequence[int]
@@ -27,7 +30,8 @@ class Request:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     options: RequestOptions = field(default_factory=RequestOptions)
     labels: Labels = field(default_factory=Labels)
-    id: str = field(default_factory=_new_id)
+    constraint: Constraint | None = None
+    id: str = field(default_factory=new_request_id)
 
     def validate(self, *, vocab_size: int, max_context: int) -> None:
         """Raise ``InvalidRequestError`` for what cannot be served, naming the field."""

@@ -10,6 +10,7 @@ import torch
 from agentspark.drafting.choose import DraftRecord
 from agentspark.drafting.proposal import Proposal
 from agentspark.drafting.suffix import SuffixSession
+from agentspark.engine.grammar.state import GrammarState
 from agentspark.engine.handle import Handle
 from agentspark.engine.noise import PositionNoise
 from agentspark.engine.output import OutputText
@@ -67,6 +68,7 @@ class Sequence:
     history: TokenHistory | None = None
     record: DraftRecord | None = None
     logprobs: list[TokenLogprob] | None = None
+    grammar: GrammarState | None = None
     computed: int = 0
     blocks: list[int] = field(default_factory=list)
     match: PrefixMatch | None = None
@@ -105,8 +107,13 @@ class Sequence:
         return self.sampling.greedy or self.noise is not None
 
     @property
+    def speculates(self) -> bool:
+        """Whether anything may be drafted for it."""
+        return self.request.options.speculation != "off"
+
+    @property
     def plain_greedy(self) -> bool:
         """Whether the next tokens are argmaxes of unprocessed logits."""
         params = self.sampling
         processed = params.penalized or params.min_tokens > 0 or bool(params.logit_bias)
-        return params.greedy and not processed
+        return params.greedy and not processed and self.grammar is None

@@ -243,7 +243,15 @@ class Turn:
             self.times.drafter_s += time.perf_counter() - began
 
     def _emit(self, sequence: Sequence, tokens: list[int], raw: torch.Tensor) -> None:
-        emitted = sequence.output.push(tokens)
+        complete: FinishReason | None = None
+        if (grammar := sequence.grammar) is not None:
+            tokens = tokens[: grammar.advance(tokens)]
+            if grammar.failure is not None:
+                self._fail(sequence, _lost(sequence, grammar.failure))
+                return
+            if grammar.complete:
+                complete = "length" if grammar.narrowed else "stop"
+        emitted = sequence.output.push(tokens, complete)
         tokens = tokens[: emitted.kept]
         sequence.tokens.extend(tokens)
         sequence.computed = min(sequence.computed, len(sequence.tokens))
@@ -304,6 +312,13 @@ class Turn:
         times.plan_s += marks[3] - marks[2]
         times.forward_s += marks[4] - marks[3]
         times.commit_s += marks[5] - marks[4]
+
+
+def _lost(sequence: Sequence, problem: str) -> RequestError:
+    return RequestError(
+        f"Request {sequence.request.id} ended: its grammar could not be followed any further "
+        f"({problem}). Give a simpler schema or pattern."
+    )
 
 
 def _common(a: list[int], b: list[int]) -> int:

@@ -1,0 +1,1 @@
+"""What an output must look like, enforced token by token with llguidance's matcher."""

@@ -1,0 +1,94 @@
+"""What a request's output must look like, as a grammar that is not compiled yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentspark.engine.grammar.schema import SchemaText, schema_text
+from agentspark.errors import InvalidRequestError
+
+MAX_REGEX_CHARS = 20_000
+MAX_CHOICES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A grammar in llguidance's Lark dialect whose start rule is ``answer``.
+
+    ``param`` names the request's field that asked for it; ``schemas`` are the JSON schemas in it,
+    each with the field it came from, so that an error names the right one. ``preamble`` is what
+    may or must come before the answer (a rule ``preamble``): a section of reasoning.
+    """
+
+    rules: str
+    param: str
+    schemas: tuple[SchemaText, ...] = ()
+    preamble: str = ""
+
+    @property
+    def lark(self) -> str:
+        """The whole grammar."""
+        start = "start: preamble answer" if self.preamble else "start: answer"
+        return "\n".join(filter(None, (start, self.preamble, self.rules)))
+
+    @classmethod
+    def json_schema(
+        cls, schema: object, *, strict: bool | None = None, param: str = "response_format"
+    ) -> Constraint:
+        """JSON that validates against ``schema``, on one line.
+
+        A keyword that the grammar cannot express is an error when the request is submitted; with
+        ``strict=False`` it is not enforced instead.
+        """
+        text = schema_text(schema, strict=strict, param=param)
+        return cls(f"answer: %json {text.text}", param, (text,))
+
+    @classmethod
+    def json_object(cls, *, param: str = "response_format") -> Constraint:
+        """Any JSON object."""
+        return cls.json_schema({"type": "object"}, param=param)
+
+    @classmethod
+    def regex(cls, pattern: str, *, param: str = "regex") -> Constraint:
+        """Text that ``pattern`` matches as a whole (Rust's regex syntax, no look-around)."""
+        if not isinstance(pattern, str) or not 0 < len(pattern) <= MAX_REGEX_CHARS:
+            raise InvalidRequestError(
+                f"{param} must be a pattern of 1 to {MAX_REGEX_CHARS} characters.", param=param
+            )
+        return cls(f"answer: PATTERN\nPATTERN: /{_slashed(pattern)}/", param)
+
+    @classmethod
+    def choice(cls, choices: Sequence[str], *, param: str = "choice") -> Constraint:
+        """One of ``choices``, literally."""
+        if (
+            isinstance(choices, str)
+            or not isinstance(choices, Sequence)
+            or not 0 < len(choices) <= MAX_CHOICES
+            or not all(isinstance(choice, str) and choice for choice in choices)
+        ):
+            raise InvalidRequestError(
+                f"{param} must be a list of 1 to {MAX_CHOICES} texts that are not empty.",
+                param=param,
+            )
+        return cls("answer: " + " | ".join(map(quoted, choices)), param)
+
+
+def quoted(text: str) -> str:
+    """``text`` as a literal of the grammar."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _slashed(pattern: str) -> str:
+    """``pattern`` as it may stand between slashes: unescaped slashes and line ends escaped."""
+    out, escaped = [], False
+    for char in pattern:
+        if char == "/" and not escaped:
+            out.append("\\")
+        if char == "\n":
+            out.append("n" if escaped else "\\n")
+        else:
+            out.append(char)
+        escaped = char == "\\" and not escaped
+    return "".join(out)
