@@ -97,6 +97,7 @@ def train(
     from agentspark.train.command import train_drafter
     from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
     from agentspark.train.progress import rich_stages
+    from agentspark.train.ranks import Ranks
 
     check_sources(prompts, from_traces, init, replay)
     shape = DrafterShape(
@@ -132,6 +133,8 @@ def train(
         adapt(config, tuple(from_traces), tuple(replay or ()), replay_share, whole, command)
         return
     outcome = train_drafter(config, rich_stages(err()), command=command, data_licence=data_licence)
+    if not Ranks.from_environment().first:
+        return
     for warning in outcome.warnings:
         say(warning)
     say(

@@ -3,7 +3,7 @@
 Linear layers run on all tokens of a step at once; attention runs sequence by sequence. Its scores
 have two parts, kept apart so that the work grows with ``anchors * (context + block)`` and not
 with the square of the packed length: every query against the context before its anchor, and
-every query against its own block.
+every query against its own block. On CUDA one call under a block mask does the same (``flex.py``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from agentspark.dspark.backbone import Attend
 from agentspark.dspark.model import DSparkModel
+from agentspark.train.flex import packed_flex
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ def packed_attend(
     context strictly before its anchor and all slots of its own block.
     """
     device = context[0][0].device
+    if device.type == "cuda":
+        return packed_flex(context, lengths, anchors, block)
     spans = [int(n) for n in lengths]
     counts = [a.numel() for a in anchors]
     masks = [
