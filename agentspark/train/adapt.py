@@ -103,7 +103,10 @@ def adapt_drafter(
     work = _work_folder(config, adapt, init, everything)
     source = open_source(config, target, model, everything, work, stage)
     traced = _all_known(source, steps)
-    split = partial(split_mixed, held_out=steps.held_out, traced=traced, share=adapt.replay_share)
+    split = partial(
+        split_mixed, held_out=steps.held_out, traced=traced, share=adapt.replay_share,
+        most=config.data.held_out_most,
+    )  # fmt: skip
     parts = split(source)
     check_own_words(source, traced)
     aside = replay_held_out(source, traced, _REPLAY_MEASURED)
