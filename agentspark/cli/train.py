@@ -81,7 +81,7 @@ MaxResponses = Annotated[int | None, typer.Option(help="Use so many prompts.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens per response.")]
 MaxPrompt = Annotated[int, typer.Option(help="Leave longer prompts out (tokens).")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Prompts answered at once.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Most training steps.")]
+Steps = Annotated[int | None, typer.Option(help="Most training steps.")]
 Minutes = Annotated[float | None, typer.Option(help="Most minutes of training.")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 MaxDisk = Annotated[float, typer.Option(help="Most GiB of stored features.")]
@@ -139,7 +139,9 @@ def train(
         concurrency=concurrency, max_disk_bytes=int(max_disk * (1 << 30)), online=online,
     )  # fmt: skip
     rate = lr if lr is not None else _ADAPT_LR if from_traces else _LR
-    optim = OptimConfig(steps=steps or _STEPS, minutes=minutes, lr=rate, seed=seed)
+    optim = OptimConfig(
+        steps=_STEPS if steps is None else steps, minutes=minutes, lr=rate, seed=seed
+    )
     config = TrainConfig(
         target=model, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,
         shape=shape, optim=optim, data=data,
