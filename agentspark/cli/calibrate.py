@@ -10,44 +10,89 @@ import typer
 from agentspark.cli.console import out, progress, say
 
 if TYPE_CHECKING:
+    from agentspark.engine.engine import Engine
     from agentspark.train.calibrate import Calibration
+    from agentspark.train.prompts import Prompt
 
 
 def calibrate(
     drafter: Annotated[Path, typer.Option(help="Drafter folder; calibration.json goes there.")],
     prompts: Annotated[
-        Path, typer.Option(help="JSON Lines as for generate; not the test prompts.")
+        list[Path],
+        typer.Option(help="Prompt files as for train, not the test prompts; repeatable."),
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="The drafter's target.")] = "smollm2",
-    limit: Annotated[int, typer.Option(min=1, help="Most prompts.")] = 100,
-    max_tokens: Annotated[int, typer.Option(min=8, help="Most tokens per prompt.")] = 64,
+    limit: Annotated[int, typer.Option(min=1, help="Most prompts, evenly over their kinds.")] = 160,
+    max_tokens: Annotated[int, typer.Option(min=8, help="Most tokens per prompt.")] = 48,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Also save this machine's cost table there.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Which prompts are drawn.")] = 0,
 ) -> None:
-    """Fit one temperature per draft position on real rounds and save it beside the drafter."""
-    from agentspark.cli.prompts import read_prompts
-    from agentspark.engine.engine import Engine
-    from agentspark.train.calibrate import calibrate as fit_temperatures
+    """Fit a temperature and a bias per draft position on real rounds; save and judge them.
 
-    lines = read_prompts(prompts)[:limit]
+    Beside the drafter: calibration.json, which engines read, calibration-report.json with the
+    figures before and after, and reliability diagrams as PNG and SVG.
+    """
+    from agentspark.engine.engine import Engine
+    from agentspark.train.calibrate import calibrate as fit
+    from agentspark.train.prompts import read_prompt_files, spread_over_kinds
+    from agentspark.train.reliability import write_reliability
+
+    files = read_prompt_files(prompts)
+    skipped = files.describe_skipped()
+    if skipped is not None:
+        say(skipped)
+    chosen = spread_over_kinds(files.prompts, limit, seed)
     with Engine.load(model, drafter=drafter) as engine, progress() as bar:
-        encode = engine.target.tokenizer.encode_chat
-        ids = [
-            encode(line.messages) if line.messages is not None else line.token_ids or []
-            for line in lines
-        ]
-        bar.add_task("calibrate", total=None)
-        found = fit_temperatures(engine, ids, max_tokens=max_tokens)
-    path = found.temperatures.save(drafter)
+        task = bar.add_task("calibrate", total=len(chosen))
+        encoded = [_encoded(engine, prompt) for prompt in chosen]
+        fitting = [ids for ids in encoded if len(ids) + max_tokens <= engine.max_context]
+        if len(fitting) < len(encoded):
+            say(f"{len(encoded) - len(fitting)} prompts are left out: too long for the context.")
+        found = fit(
+            engine,
+            fitting,
+            max_tokens=max_tokens,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+        path = found.temperatures.save(drafter)
+        facts = {"target": model, "prompts": len(fitting), "max_tokens": max_tokens}
+        written = [path, *write_reliability(found, drafter, facts)]
+        if costs:
+            written.append(engine.save_costs(drafter))
     out().print(_table(found))
-    say(f"{found.rounds} rounds, temperatures saved: {path}")
+    say(_summary(found))
+    say("written: " + ", ".join(str(path) for path in written))
+
+
+def _encoded(engine: Engine, prompt: Prompt) -> list[int]:
+    if prompt.token_ids is not None:
+        return prompt.token_ids
+    return engine.target.tokenizer.encode_chat(prompt.messages or [])
+
+
+def _summary(found: Calibration) -> str:
+    from agentspark.dspark.calibration import mean_ece
+
+    before, after = (mean_ece(judged) for judged in (found.before, found.after))
+    shown = [f"{100 * error:.1f}%" for error in (before, after) if error is not None]
+    return (
+        f"{found.rounds} rounds; calibration error of prefix survival, mean over positions: "
+        f"{' before, '.join(shown)} after (fitted on {found.fitted_on} rounds, judged on "
+        f"{found.judged_on} of other prompts)"
+    )
 
 
 def _table(found: Calibration) -> object:
     from rich.table import Table
 
-    table = Table("Draft", "Temperature", "ECE before", "ECE after", "AUC", "Survives", box=None)
-    rows = zip(found.temperatures.values, found.before, found.after, strict=True)
-    for k, (temperature, before, after) in enumerate(rows, start=1):
-        figures = (before.ece, after.ece, after.auc, after.rate)
+    names = ("Draft", "Temperature", "Bias", "ECE before", "ECE after", "AUC before", "AUC after")
+    table = Table(*names, "Survives", box=None)
+    fitted = zip(found.temperatures.values, found.temperatures.biases, strict=True)
+    rows = zip(fitted, found.before, found.after, strict=True)
+    for k, ((temperature, bias), before, after) in enumerate(rows, start=1):
+        figures = (before.ece, after.ece, before.auc, after.auc, after.rate)
         shown = ["-" if figure is None else f"{figure:.3f}" for figure in figures]
-        table.add_row(str(k), f"{temperature:.3f}", *shown)
+        table.add_row(str(k), f"{temperature:.3f}", f"{bias:.3f}", *shown)
     return table

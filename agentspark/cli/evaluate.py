@@ -20,6 +20,7 @@ from agentspark.cli.options import (
 
 if TYPE_CHECKING:
     from agentspark.evaluation.results import Evaluation
+    from agentspark.evaluation.run import EvalConfig
 
 
 def evaluate(
@@ -61,22 +62,20 @@ def evaluate(
     engines run one after the other. Greedy outputs are held against the baseline's.
     """
     from agentspark.evaluation.contestants import parse_contestants
-    from agentspark.evaluation.plot import draw
     from agentspark.evaluation.run import EvalConfig
-    from agentspark.evaluation.run import evaluate as run_evaluation
-    from agentspark.evaluation.table import kinds_table, positions_table, score_table
 
     config = EvalConfig(
-        target=target,
-        contestants=parse_contestants(_names(drafter)),
-        prompts=prompts,
-        limit=limit,
-        max_tokens=max_tokens,
-        temperatures=_numbers(temperatures),
-        seed=seed,
-        verify=parse_verify(verify),
-        engine=engine_config(exact=exact, dtype=dtype),
-    )
+        target=target, contestants=parse_contestants(_names(drafter)), prompts=prompts,
+        limit=limit, max_tokens=max_tokens, temperatures=_numbers(temperatures), seed=seed,
+        verify=parse_verify(verify), engine=engine_config(exact=exact, dtype=dtype),
+    )  # fmt: skip
+    _show(_run(config, out), out)
+
+
+def _run(config: EvalConfig, out: Path | None) -> Evaluation:
+    """Run everything; what is known so far is in ``out`` after every drafter."""
+    from agentspark.evaluation.run import evaluate as run_evaluation
+
     found: Evaluation | None = None
     with progress() as bar:
         task = bar.add_task("evaluate", total=None)
@@ -86,6 +85,13 @@ def evaluate(
             if out is not None:
                 found.write(out)
     assert found is not None, "there is at least one engine"
+    return found
+
+
+def _show(found: Evaluation, out: Path | None) -> None:
+    from agentspark.evaluation.plot import draw
+    from agentspark.evaluation.table import kinds_table, positions_table, score_table
+
     say("Tokens a round (accepted length), tokens and speed, against plain decoding:")
     console().print(score_table(found))
     say("\nKept drafts by position, given that all before were kept:")

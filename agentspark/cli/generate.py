@@ -63,10 +63,9 @@ def generate(
     sampling = SamplingParams(
         max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_eos=ignore_eos
     )
+    sharing = share_prefix is Switch.ON
     options = RequestOptions(
-        speculation=speculation.value,
-        verify=parse_verify(verify),
-        share_prefix=share_prefix is Switch.ON,
+        speculation=speculation.value, verify=parse_verify(verify), share_prefix=sharing
     )
     sampling.validate()
     options.validate()
@@ -74,15 +73,12 @@ def generate(
     config = engine_config(exact=exact, dtype=dtype)
     with (
         Engine.load(
-            model,
-            drafter=drafter_name(drafter),
-            config=config,
-            trace=trace,
+            model, drafter=drafter_name(drafter), config=config, trace=trace,
             trace_tokens=trace_tokens,
         ) as engine,
         LinesFile(out) as file,
         progress() as bar,
-    ):
+    ):  # fmt: skip
         task = bar.add_task("generate", total=len(lines))
         started = time.perf_counter()
         answers: list[Answer] = []

@@ -6,12 +6,15 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentspark.cli.console import err, out, say
 from agentspark.cli.options import Model
+
+if TYPE_CHECKING:
+    from agentspark.train.config import TrainConfig
 
 _STEPS = 20_000
 _LR = 2e-3
@@ -122,50 +125,50 @@ def train(
     With --from-traces, fit the drafter --init to an agent's recorded work instead, and write it
     only if it beats --init on steps held out. Killed or interrupted, the same command goes on.
     """
-    from agentspark.cli.adapt import adapt, check_sources
-    from agentspark.train.command import train_drafter
+    from agentspark.cli.adapt import check_sources
     from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
-    from agentspark.train.progress import rich_stages
 
     check_sources(prompts, from_traces, init, replay)
     shape = DrafterShape.of(
-        family.value,
-        layers=layers,
-        block_size=block_size,
-        sample_from_anchor=anchor_drafts,
-        markov_rank=markov_rank,
-        markov_head_type=None if head is None else head.value,
+        family.value, layers=layers, block_size=block_size, sample_from_anchor=anchor_drafts,
+        markov_rank=markov_rank, markov_head_type=None if head is None else head.value,
         draft_vocab_size=draft_vocab or None,
-    )
+    )  # fmt: skip
     data = DataConfig(
-        max_responses=max_responses,
-        max_tokens=max_tokens,
-        max_prompt_tokens=max_prompt_tokens,
-        concurrency=concurrency,
-        max_disk_bytes=int(max_disk * (1 << 30)),
-        online=online,
+        max_responses=max_responses, max_tokens=max_tokens, max_prompt_tokens=max_prompt_tokens,
+        concurrency=concurrency, max_disk_bytes=int(max_disk * (1 << 30)), online=online,
+    )  # fmt: skip
+    rate = lr if lr is not None else _ADAPT_LR if from_traces else _LR
+    optim = OptimConfig(
+        steps=_STEPS if steps is None else steps, minutes=minutes, lr=rate, seed=seed
     )
     config = TrainConfig(
-        target=model,
-        prompts=tuple(prompts or ()),
-        out=folder,
-        data_from=data_from,
-        init=init,
-        shape=shape,
-        optim=OptimConfig(
-            steps=_STEPS if steps is None else steps,
-            minutes=minutes,
-            lr=lr if lr is not None else _ADAPT_LR if from_traces else _LR,
-            seed=seed,
-        ),
-        data=data,
-    )
-    command = shlex.join(["agentspark", *sys.argv[1:]])
+        target=model, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,
+        shape=shape, optim=optim, data=data,
+    )  # fmt: skip
     if from_traces:
-        whole = steps is None and minutes is None
-        adapt(config, tuple(from_traces), tuple(replay or ()), replay_share, whole, command)
+        _adapt(config, from_traces, replay or [], replay_share, steps is None and minutes is None)
+    else:
+        _train(config, data_licence)
+
+
+def _adapt(
+    config: TrainConfig, traces: list[Path], replay: list[Path], share: float, whole: bool
+) -> None:
+    from agentspark.cli.adapt import adapt
+
+    adapt(config, tuple(traces), tuple(replay), share, whole, _command())
+
+
+def _train(config: TrainConfig, data_licence: str | None) -> None:
+    from agentspark.train.command import train_drafter
+    from agentspark.train.progress import rich_stages
+    from agentspark.train.ranks import Ranks
+
+    stages = rich_stages(err())
+    outcome = train_drafter(config, stages, command=_command(), data_licence=data_licence)
+    if not Ranks.from_environment().first:
         return
-    outcome = train_drafter(config, rich_stages(err()), command=command, data_licence=data_licence)
     for warning in outcome.warnings:
         say(warning)
     say(
@@ -173,3 +176,7 @@ def train(
         f"{outcome.tau.greedy:.2f} greedy, {outcome.tau.sampled:.2f} at temperature 1"
     )
     out().print(str(outcome.drafter), markup=False, soft_wrap=True)
+
+
+def _command() -> str:
+    return shlex.join(["agentspark", *sys.argv[1:]])

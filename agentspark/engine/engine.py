@@ -261,6 +261,12 @@ class Engine:
         finally:
             proposing.round_watcher = None
 
+    def save_costs(self, folder: Path) -> Path:
+        """Write what rounds cost on this machine, as measured and observed, into ``folder``."""
+        path = folder / "costs.json"
+        self._parts.costs.table.save(path, self._parts.costs.key)
+        return path
+
     def close(self) -> None:
         """Cancel what runs, end the loop, close the trace. May be called again."""
         self._loop.close()

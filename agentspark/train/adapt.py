@@ -28,7 +28,9 @@ from agentspark.train.command import (
 )
 from agentspark.train.config import OptimConfig, TrainConfig
 from agentspark.train.judge import Judgement, check_own_words, measure
+from agentspark.train.logplot import plot_log
 from agentspark.train.mixing import replay_held_out, split_mixed
+from agentspark.train.ranks import Ranks
 from agentspark.train.responses import Response, read_replay, read_responses
 from agentspark.train.source import ExampleSource
 from agentspark.train.traces import TraceSteps, read_trace_steps
@@ -89,7 +91,10 @@ def adapt_drafter(
     drafter does not beat the initial one on held-out steps, with ``config.out`` as it was;
     ``DrafterMismatchError``, ``DataError`` and ``TraceError`` before anything is computed.
     """
-    target = load_target(config.target, dtype=torch.bfloat16, device=_device())
+    ranks = Ranks.from_environment()
+    if ranks.world > 1:
+        raise ConfigError("an adaptation runs in one process: start it without torchrun.")
+    target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
     init = initial_drafter(config.init, target)
     model = loaded_drafter(target, init, _dtype(config))
     steps = read_trace_steps(adapt.traces, target.name, target.spec.vocab_size)
@@ -98,7 +103,10 @@ def adapt_drafter(
     work = _work_folder(config, adapt, init, everything)
     source = open_source(config, target, model, everything, work, stage)
     traced = _all_known(source, steps)
-    split = partial(split_mixed, held_out=steps.held_out, traced=traced, share=adapt.replay_share)
+    split = partial(
+        split_mixed, held_out=steps.held_out, traced=traced, share=adapt.replay_share,
+        most=config.data.held_out_most,
+    )  # fmt: skip
     parts = split(source)
     check_own_words(source, traced)
     aside = replay_held_out(source, traced, _REPLAY_MEASURED)
@@ -110,6 +118,7 @@ def adapt_drafter(
     trainer = Trainer(model, source, work, optim, config.data, split)
     with stage("training") as advance:
         adapted = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
+    plot_log(trainer.log.path)
     after = measure(model, source, aside) if aside else None
     held = len(parts.held_out)
     judgement = Judgement(initial, adapted, steps.mostly_greedy, held, before, after)
@@ -202,10 +211,6 @@ def _replace(
         "Its confidence is no longer calibrated: run agentspark calibrate with prompts of the "
         "agent's kind.",
     )
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _dtype(config: TrainConfig) -> torch.dtype:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,13 @@ from agentspark.train.config import TrainConfig
 from agentspark.train.evaluate import OfflineTau
 from agentspark.train.extract import extract_features
 from agentspark.train.features import TargetReader
+from agentspark.train.logplot import plot_log
 from agentspark.train.prompts import read_prompt_files
+from agentspark.train.ranks import Ranks
 from agentspark.train.regenerate import regenerate
 from agentspark.train.responses import Response, read_responses
 from agentspark.train.source import ExampleSource, OnlineSource
+from agentspark.train.store import FeatureStore
 from agentspark.train.trainer import Trainer
 from agentspark.train.vocabulary import blend_counts, count_tokens
 
@@ -62,28 +65,45 @@ def train_drafter(
 
     Everything on the way lies in ``config.out/work``; started again with the same settings it
     goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays).
+    Under ``torchrun`` the training is shared by all processes, and the first one does the rest.
     """
+    ranks = Ranks.from_environment()
+    with ranks.together():
+        return _train(config, stage if ranks.first else _unseen, ranks, command, data_licence)
+
+
+def _train(
+    config: TrainConfig, stage: Stage, ranks: Ranks, command: str | None, data_licence: str | None
+) -> TrainOutcome:
     check_init(config)
     work = config.out / WORK_FOLDER
     given = (config.data_from or config.out) / WORK_FOLDER
     for folder in (work, given):
         folder.mkdir(parents=True, exist_ok=True)
-    warnings = answer_prompts(config, given, stage)
+    warnings = answer_prompts(config, given, stage) if ranks.first else ()
+    ranks.wait()
     dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    target = load_target(config.target, dtype=torch.bfloat16, device=device)
+    target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
     responses = [r for r in read_responses(given / RESPONSES_FILE) if len(r.token_ids) > 1]
     model = _drafter(config, target, responses, dtype)
-    source = open_source(config, target, model, responses, given, stage)
+    source: ExampleSource | None = None
+    if ranks.first or config.data.online:
+        source = open_source(config, target, model, responses, given, stage)
+    ranks.wait()
+    if source is None:
+        source = FeatureStore(given / FEATURES_FOLDER)
     if len(source) < len(responses):
         warnings = (
             *warnings,
             f"{len(responses) - len(source)} responses are not used: their features do not fit "
             "into max_disk. Raise it, or train online.",
         )
-    trainer = Trainer(model, source, work, config.optim, config.data)
+    trainer = Trainer(model, source, work, config.optim, config.data, ranks=ranks)
     with stage("training") as advance:
         tau = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
+    if not ranks.first:
+        return TrainOutcome(config.out, tau, len(responses), warnings)
+    plot_log(trainer.log.path)
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         shutil.copyfile(work / "drafter" / name, config.out / name)
     facts = TrainingFacts(
@@ -103,6 +123,12 @@ def train_drafter(
     )
     write_card(config.out, model.config, config.optim, facts)
     return TrainOutcome(config.out, tau, len(responses), warnings)
+
+
+@contextmanager
+def _unseen(title: str) -> Iterator[Advance]:
+    """The display of all processes but the first."""
+    yield lambda done, total, numbers: None
 
 
 def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:

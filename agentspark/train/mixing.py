@@ -12,13 +12,18 @@ REPLAY_HELD_OUT_EVERY = 20
 
 
 def split_mixed(
-    source: ExampleSource, held_out: AbstractSet[str], traced: AbstractSet[str], share: float
+    source: ExampleSource,
+    held_out: AbstractSet[str],
+    traced: AbstractSet[str],
+    share: float,
+    most: int,
 ) -> Split:
     """Split a source of traced and replayed sequences, told apart by their ids.
 
     ``share`` of the training sequences are replayed ones. Whichever side has too few for that
     comes several times in an epoch (each time with other anchors), so that nothing of the other
-    is left out. ``held_out`` are traced ids; they alone are measured on.
+    is left out. ``held_out`` are traced ids; they alone are measured on, at most ``most`` of them
+    (always the same ones; the rest stays unused).
     """
     new: list[int] = []
     old: list[int] = []
@@ -33,6 +38,7 @@ def split_mixed(
             new.append(index)
         elif share > 0.0 and not is_held_out(entry.id, REPLAY_HELD_OUT_EVERY):
             old.append(index)
+    held = sorted(held, key=lambda index: source.entry(index).id)[:most]
     if not new or not old:
         return Split(train=new, held_out=held)
     wanted = share / (1.0 - share)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from agentspark.dspark.backbone import Attend
+from agentspark.train.flex import packed_flex
 
 
 def packed_attend(
@@ -30,6 +31,8 @@ def packed_attend(
     steps of a chain before this one).
     """
     device = context[0][0].device
+    if device.type == "cuda":
+        return packed_flex(context, lengths, anchors)
     spans = [int(n) for n in lengths]
     counts = [a.numel() for a in anchors]
     masks = [

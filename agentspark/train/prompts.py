@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +69,21 @@ def read_prompt_files(paths: Sequence[Path]) -> PromptFiles:
             f"{out.describe_skipped() or 'the files are empty'}"
         )
     return out
+
+
+def spread_over_kinds(prompts: Sequence[Prompt], most: int, seed: int = 0) -> list[Prompt]:
+    """Return at most ``most`` prompts, drawn at random, as many of each kind as there are.
+
+    Kinds take turns, so that any stretch of the result holds about as many of each.
+    """
+    shuffled = list(prompts)
+    random.Random(seed).shuffle(shuffled)
+    kinds: dict[str, list[Prompt]] = {}
+    for prompt in shuffled:
+        kinds.setdefault(prompt.kind, []).append(prompt)
+    rounds = itertools.zip_longest(*(kinds[kind] for kind in sorted(kinds)))
+    taken = (prompt for turn in rounds for prompt in turn if prompt is not None)
+    return list(itertools.islice(taken, most))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

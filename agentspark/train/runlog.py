@@ -20,14 +20,16 @@ def _plain(value: Any) -> Any:
 
 
 class RunLog:
-    """Appends events to a file; numbers that are not finite become null."""
+    """Appends events to a file; numbers that are not finite become null. ``quiet`` writes none."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, quiet: bool = False) -> None:
+        self.path, self.quiet = path, quiet
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event with the time (unix seconds) it happened at."""
+        if self.quiet:
+            return
         line = {"event": event, "at": round(time.time(), 3)}
         line.update({name: _plain(value) for name, value in values.items()})
         try:

@@ -21,6 +21,7 @@ from agentspark.train.evaluate import OfflineTau, offline_tau
 from agentspark.train.loss import block_loss, column_map
 from agentspark.train.meter import Meter
 from agentspark.train.optimizer import MasterAdamW
+from agentspark.train.ranks import Ranks
 from agentspark.train.runlog import RunLog
 from agentspark.train.source import ExampleSource, Splitter, split_source
 from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
@@ -35,18 +36,21 @@ class Trainer:
 
     ``model`` has its target attached and computes in the run's dtype. ``folder/state.pt`` is the
     run's state, ``folder/run.jsonl`` its log and ``folder/drafter`` the drafter as last saved.
-    ``split`` says what is trained and what is measured on (``None``: ``split_source``).
+    ``split`` says what is trained and what is measured on (``None``: ``split_source``). Among
+    several ``ranks``, each trains on ``sequences_per_step`` sequences and the first one writes.
     """
 
     def __init__(
         self, model: DraftModel, source: ExampleSource, folder: Path,
         optim: OptimConfig, data: DataConfig, split: Splitter | None = None,
+        ranks: Ranks | None = None,
     ) -> None:  # fmt: skip
         self.model, self.source, self.folder = model, source, folder
         self.config, self.data = optim, data
         self.columns = column_map(model).to(model.backbone.fc.weight.device)
         self.optimizer = MasterAdamW(model, weight_decay=optim.weight_decay, clip=optim.clip)
-        self.log = RunLog(folder / LOG_FILE)
+        self.ranks = ranks or Ranks()
+        self.log = RunLog(folder / LOG_FILE, quiet=not self.ranks.first)
         self.cursor, self.elapsed_s, self.anchors = Cursor(), 0.0, 0
         self._split = split or (
             lambda known: split_source(known, data.held_out_every, data.held_out_most)
@@ -107,7 +111,7 @@ class Trainer:
             while self.progress < 1.0:
                 began = time.monotonic()
                 self._step(meter)
-                self.elapsed_s += time.monotonic() - began
+                self.elapsed_s = self.ranks.agree(self.elapsed_s + time.monotonic() - began)
                 if self.cursor.step % self.config.log_every == 0:
                     numbers = meter.take()
                     self.log.write(
@@ -129,14 +133,21 @@ class Trainer:
         self.save()
         return self.measure()
 
+    @property
+    def _batch(self) -> int:
+        """Sequences of one step, over all ranks."""
+        return self.config.sequences_per_step * self.ranks.world
+
     def _step(self, meter: Meter) -> None:
         c, before = self.config, self.cursor
-        if before.position + c.sequences_per_step > before.size:
+        if before.position + self._batch > before.size:
             self.source.refresh()
             self.split = self._split(self.source)
-        few = min(c.sequences_per_step, len(self.split.train))
+        few = min(self._batch, len(self.split.train))
         chosen, after = next_batch(before, c.seed, few, len(self.split.train))
-        numbers = [self.split.train[i] for i in chosen]
+        # Where there are fewer sequences than ranks, some of them see the same one.
+        mine = chosen[self.ranks.rank :: self.ranks.world] or chosen[-1:]
+        numbers = [self.split.train[i] for i in mine]
         examples = [self.source.example(i) for i in numbers]
         anchors: list[Tensor] = [
             step_anchors(c.seed, before.step, i, e.start, e.tokens.numel(), c.anchors_per_sequence)
@@ -145,6 +156,7 @@ class Trainer:
         rows = run_blocks(self.model, examples, anchors)
         parts = block_loss(self.model, examples, rows, self.columns, c.loss)
         parts.total.backward()
+        self.ranks.average(self.optimizer.params)
         norm = math.nan
         self._moving = True
         if bool(torch.isfinite(parts.total.detach())):
@@ -156,12 +168,14 @@ class Trainer:
                 f"saved before is kept in {self.folder}. Lower the learning rate and start again."
             )
         meter.add(parts, rows.valid, norm)
-        self.anchors += sum(a.numel() for a in anchors)
+        self.anchors += sum(a.numel() for a in anchors) * self.ranks.world
         self.cursor = after
         self._moving = False
 
     def save(self) -> None:
-        """Write the state and the drafter as they are now."""
+        """Write the state and the drafter as they are now (the first rank does)."""
+        if not self.ranks.first:
+            return
         save_state(
             RunState(
                 cursor=self.cursor,

@@ -14,6 +14,7 @@ from agentspark.dspark.calibration import (
     evaluate,
     expected_calibration_error,
     fit,
+    mean_ece,
 )
 from agentspark.errors import DrafterFormatError
 
@@ -41,6 +42,33 @@ def test_fitting_recovers_overconfident_logits() -> None:
     assert all(r.auc is not None and r.auc > 0.7 for r in after)
     # The order of the first position's confidences is kept.
     assert after[0].auc == pytest.approx(before[0].auc, abs=1e-6)
+
+
+def test_a_shifted_base_rate_is_recovered_and_ranks_are_kept() -> None:
+    source = torch.Generator().manual_seed(5)
+    logits = torch.randn(20_000, BLOCK, generator=source)
+    true = torch.sigmoid(logits / 0.5 - torch.tensor([2.0, 1.0, 0.0, -1.0]))
+    accepted = (torch.rand(true.shape, generator=source) < true).long().cumprod(dim=1).sum(dim=1)
+    found = fit(logits, accepted)
+    assert found.values[:2] == pytest.approx((0.5, 0.5), rel=0.2)
+    assert found.biases[:2] == pytest.approx((-2.0, -1.0), abs=0.2)
+    before, after = (
+        evaluate(t.survival(logits), accepted) for t in (Temperatures.ones(BLOCK), found)
+    )
+    assert mean_ece(before) > 0.1 > 0.01 > mean_ece(after)
+    assert after[0].auc == pytest.approx(before[0].auc, abs=1e-6)
+    # The diagram's bins hold every round and lie on the diagonal.
+    assert sum(b.count for b in after[0].curve) == 20_000
+    assert all(abs(b.estimate - b.rate) < 0.05 for b in after[0].curve if b.count > 500)
+
+
+@pytest.mark.parametrize("kept", [0, BLOCK])
+def test_rounds_that_all_end_alike_leave_finite_numbers(kept: int) -> None:
+    logits = torch.randn(60, BLOCK)
+    found = fit(logits, torch.full((60,), kept))
+    assert all(0.03 < t < 32 for t in found.values)
+    rates = found.survival(logits).mean(dim=0)
+    assert bool((rates > 0.8).all() if kept else (rates < 0.1).all())
 
 
 def test_rounds_cut_short_are_used_as_far_as_they_go() -> None:
@@ -101,6 +129,11 @@ def test_temperatures_live_beside_the_drafter(tmp_path: Path) -> None:
     assert saved.save(tmp_path).name == "calibration.json"
     assert Temperatures.load(tmp_path, BLOCK) == saved
     assert len(list(tmp_path.iterdir())) == 1
+    shifted = Temperatures((1.5, 0.7, 1.0, 2.0), (0.0, -1.5, 0.25, 3.0))
+    shifted.save(tmp_path)
+    assert Temperatures.load(tmp_path, BLOCK) == shifted
+    (tmp_path / "calibration.json").write_text('{"schema": 1, "temperatures": [1.5, 0.7, 1, 2]}')
+    assert Temperatures.load(tmp_path, BLOCK) == saved
 
 
 @pytest.mark.parametrize(
@@ -110,6 +143,9 @@ def test_temperatures_live_beside_the_drafter(tmp_path: Path) -> None:
         "[]",
         '{"schema": 1}',
         '{"schema": 2, "temperatures": [1, 1, 1, 1]}',
+        '{"schema": 3, "temperatures": [1, 1, 1, 1]}',
+        '{"schema": 2, "temperatures": [1, 1, 1, 1], "biases": [0, 0, 0]}',
+        '{"schema": 2, "temperatures": [1, 1, 1, 1], "biases": [0, 0, 0, NaN]}',
         '{"schema": 1, "temperatures": [1, 1]}',
         '{"schema": 1, "temperatures": [1, 1, 0, 1]}',
         '{"schema": 1, "temperatures": [1, 1, NaN, 1]}',

@@ -111,8 +111,12 @@ def test_replay_keeps_old_data_and_a_kill_loses_nothing(
     replay.write_text("".join(json.dumps(line) + "\n" for line in lines) + "broken\n")
     settings = AdaptConfig(traces=(traces,), replay=(replay,), epochs=1)
     straight = config(tiny_target_dir, tiny_drafter_dir, tmp_path / "straight")
+    prompts = tmp_path / "prompts.jsonl"
+    more = ({"id": f"p{n}", "prompt_token_ids": [1, 7, 8, n + 9]} for n in range(4))
+    prompts.write_text("".join(json.dumps(line) + "\n" for line in more))
+    straight = replace(straight, prompts=(prompts,))
     done = adapt_drafter(straight, settings, silent_stage)
-    assert done.replayed == 24
+    assert done.replayed == 24 + 4
     assert done.judgement.replayed_adapted is not None
     assert done.judgement.replayed_initial is not None
     assert done.judgement.replayed_adapted.sampled > done.judgement.replayed_initial.sampled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from agentspark.dspark.calibration import Temperatures
 from agentspark.engine.engine import Engine
 from agentspark.errors import TrainError
 from agentspark.train.calibrate import calibrate
+from agentspark.train.reliability import write_reliability
 
 
 def prompts(count: int) -> list[list[int]]:
@@ -36,8 +38,23 @@ def test_temperatures_lower_the_error_of_a_drafter_that_is_rarely_right(
     errors = [
         sum(position.ece or 0.0 for position in judged) for judged in (found.before, found.after)
     ]
-    assert errors[1] <= errors[0]
+    assert errors[1] < errors[0]
+    assert found.rounds == found.fitted_on + found.judged_on
     found.temperatures.save(folder)
+    written = write_reliability(found, folder, {"target": "tiny"})
+    assert [path.name for path in written] == [
+        "calibration-report.json",
+        "calibration.png",
+        "calibration.svg",
+    ]
+    report = json.loads(written[0].read_text())
+    assert report["target"] == "tiny"
+    assert report["rounds_judged_on"] == found.judged_on
+    assert report["mean_ece"]["after"] == pytest.approx(errors[1] / 5)
+    first = report["positions"][0]
+    assert sum(b["count"] for b in first["after"]["curve"]) == found.judged_on
+    assert written[1].read_bytes()[:4] == b"\x89PNG"
+    assert "ECE" in written[2].read_text()
     with Engine.load(tiny_target_dir, drafter=folder, config=config) as engine:
         assert engine.drafter is not None
         assert engine.drafter.temperatures == Temperatures.load(folder, 5) != Temperatures.ones(5)

@@ -14,6 +14,7 @@ from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import SamplingParams
 from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
+from agentspark.train import regenerate as regenerate_module
 from agentspark.train.command import train_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 from agentspark.train.progress import silent_stage
@@ -63,6 +64,7 @@ def test_prompts_become_a_drafter_that_the_engine_takes(
     assert shown == ["responses", "features", "training"]
     assert outcome.responses == 10
     assert any("line 11" in warning for warning in outcome.warnings)
+    assert (out / "work" / "run.png").exists()
     card = (out / "README.md").read_text()
     assert all(word in card for word in ("CC0", "`train`", "6 steps", "prompts.jsonl", "line 11"))
     with Engine.load(tiny_target_dir, drafter=out) as engine:
@@ -103,7 +105,7 @@ def test_families_learn_from_the_same_responses_and_features(
     outcome = train_drafter(second, silent_stage)
     assert outcome.responses == 10
     assert sorted(path.name for path in (out / "work").iterdir()) == [
-        "drafter", "run.jsonl", "state.pt",
+        "drafter", "run.jsonl", "run.png", "run.svg", "state.pt",
     ]  # fmt: skip
     assert {path: path.read_bytes() for path in given} == given
     assert (out / "README.md").read_text().startswith("# Eagle3 drafter")
@@ -135,6 +137,7 @@ def test_a_drafter_of_another_target_is_no_start(
     second = config(tiny_target_dir, prompt_file, tmp_path / "second")
     with pytest.raises(DrafterMismatchError):
         train_drafter(replace(second, init=tmp_path / "first"), silent_stage)
+    assert not (tmp_path / "second").exists()
 
 
 def test_a_missing_prompt_file_is_told_before_anything_is_loaded(tmp_path: Path):
@@ -168,6 +171,22 @@ def test_responses_are_resumed_after_a_kill(engine, tmp_path: Path):
         handle.write('{"id": "p8", "prompt_tok')
     assert regenerate(engine, prompts(9), broken, DATA) == 9
     assert {r.id: r for r in read_responses(broken)} == {r.id: r for r in read_responses(whole)}
+
+
+def test_a_full_disk_keeps_the_responses_so_far(engine, tmp_path: Path, monkeypatch):
+    real, path = regenerate_module._append, tmp_path / "r.jsonl"
+
+    def full(out, response):
+        if len(path.read_text().splitlines()) >= 3:
+            raise OSError(28, "No space left on device")
+        real(out, response)
+
+    monkeypatch.setattr(regenerate_module, "_append", full)
+    with pytest.raises(TrainError, match="free some disk"):
+        regenerate(engine, prompts(6), path, DATA)
+    assert len(list(read_responses(path))) == 3
+    monkeypatch.undo()
+    assert regenerate(engine, prompts(6), path, DATA) == 6
 
 
 def test_long_and_equal_prompts_are_left_out_and_the_number_is_bounded(engine, tmp_path: Path):

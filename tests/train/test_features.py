@@ -67,6 +67,22 @@ def test_extraction_resumes_and_respects_the_bound(target, tmp_path: Path):
     assert len(extract_features(reader, responses(50), tmp_path, bound)) == 5
 
 
+def test_a_full_disk_keeps_the_shards_so_far(target, tmp_path: Path, monkeypatch):
+    reader = TargetReader(target.model, (0, 1))
+    extract_features(reader, responses(3), tmp_path, 1 << 30)
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"a part of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("agentspark.train.store.save_file", full)
+    with pytest.raises(TrainError, match="free some disk"):
+        extract_features(reader, responses(5), tmp_path, 1 << 30)
+    assert [path.name for path in tmp_path.iterdir()] == ["shard-00000.safetensors"]
+    monkeypatch.undo()
+    assert len(extract_features(reader, responses(5), tmp_path, 1 << 30)) == 5
+
+
 def test_a_new_drafter_fits_its_target(target):
     shape = DrafterShape(draft_vocab_size=100, markov_rank=8, block_size=3)
     counts = count_tokens([torch.tensor([5, 5, 6])], 512)

@@ -33,7 +33,7 @@ def source(new: int, old: int) -> tuple[Listed, frozenset[str]]:
 def test_shares_come_close_and_nothing_is_left_out(new: int, old: int, share: float) -> None:
     both, traced = source(new, old)
     held = frozenset(("trace-1", "trace-2"))
-    parts = split_mixed(both, held, traced, share)
+    parts = split_mixed(both, held, traced, share, 48)
     names = [both.names[index] for index in parts.train]
     replayed = sum(name.startswith("old") for name in names) / len(names)
     assert replayed == pytest.approx(share, abs=0.08)
@@ -47,5 +47,14 @@ def test_shares_come_close_and_nothing_is_left_out(new: int, old: int, share: fl
 def test_without_replay_only_new_ones_are_trained_on() -> None:
     both, traced = source(10, 50)
     for known, share in ((source(10, 0)[0], 0.3), (both, 0.0)):
-        parts = split_mixed(known, frozenset(("trace-0",)), traced, share)
+        parts = split_mixed(known, frozenset(("trace-0",)), traced, share, 48)
         assert parts.train == list(range(1, 10))
+
+
+def test_a_bounded_number_is_measured_on_and_never_trained_on() -> None:
+    both, traced = source(30, 0)
+    held = frozenset(f"trace-{n}" for n in range(10))
+    few, all_held = (split_mixed(both, held, traced, 0.3, most) for most in (4, 48))
+    assert len(few.held_out) == 4
+    assert set(few.held_out) < set(all_held.held_out)
+    assert few.train == all_held.train == list(range(10, 30))

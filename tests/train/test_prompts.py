@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentspark.errors import DataError
-from agentspark.train.prompts import read_prompt_files
+from agentspark.train.prompts import Prompt, read_prompt_files, spread_over_kinds
 
 GOOD = '{"id": "a", "kind": "chat", "messages": [{"role": "user", "content": "hi"}]}\n'
 
@@ -56,3 +56,15 @@ def test_unreadable_and_empty_files_are_errors(tmp_path: Path):
     empty.write_text("{\n")
     with pytest.raises(DataError, match="no usable prompt"):
         read_prompt_files([empty])
+
+
+def test_prompts_are_drawn_evenly_over_their_kinds():
+    many = [Prompt(f"{kind}{n}", kind, None, [1]) for kind in "abc" for n in range(40)]
+    few = [Prompt(f"d{n}", "d", None, [1]) for n in range(3)]
+    chosen = spread_over_kinds([*many, *few], 33)
+    kinds = [prompt.kind for prompt in chosen]
+    assert [kinds.count(kind) for kind in "abcd"] == [10, 10, 10, 3]
+    assert len({prompt.id for prompt in chosen}) == 33
+    assert spread_over_kinds([*many, *few], 33) == chosen
+    assert spread_over_kinds([*many, *few], 33, seed=1) != chosen
+    assert len(spread_over_kinds(few, 10)) == 3

@@ -1,0 +1,37 @@
+"""``agentspark calibrate`` writes what engines read and what people look at."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+
+def test_a_drafter_is_calibrated_with_its_report(
+    cli, jsonl, tiny_target_dir, tiny_drafter_dir, tmp_path
+):
+    folder = tmp_path / "drafter"
+    shutil.copytree(tiny_drafter_dir, folder)
+    lines = [
+        {"id": n, "kind": "ab"[n % 2], "prompt_token_ids": [1, *range(40 + n, 60)]}
+        for n in range(8)
+    ]
+    prompts = jsonl(
+        "prompts.jsonl", *lines, {"id": "bad"}, {"id": "long", "prompt_token_ids": [5] * 2040}
+    )
+    args = ("calibrate", "--drafter", folder, "--prompts", prompts, "--model", tiny_target_dir,
+            "--max-tokens", 24, "--costs")  # fmt: skip
+    said = cli(*args)
+    assert said.code == 0, said.err
+    assert "line 9" in said.err and "1 prompts are left out" in said.err
+    assert "mean over positions" in said.err
+    assert len(json.loads((folder / "calibration.json").read_text())["biases"]) == 5
+    report = json.loads((folder / "calibration-report.json").read_text())
+    assert report["prompts"] == 8
+    assert report["mean_ece"]["after"] < report["mean_ece"]["before"]
+    assert {"calibration.png", "calibration.svg", "costs.json"} <= {
+        p.name for p in folder.iterdir()
+    }
+    assert json.loads((folder / "costs.json").read_text())["forward_ms"]
+    said = cli(*args)
+    assert said.code == 1
+    assert "calibrated already" in said.err
