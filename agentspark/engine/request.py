@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.errors import ContextLengthError, InvalidRequestError
+from agentspark.models.tools.answer import AnswerFormat
 
 
 def new_request_id() -> str:
@@ -18,13 +19,18 @@ def new_request_id() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One model call. ``constraint`` is what its output must look like."""
+    """One model call.
+
+    ``constraint`` is what its output must look like, ``answer`` how its output is to be read
+    (``None``: as the text it is).
+    """
 
     prompt_token_ids: Sequence[int]
     sampling: SamplingParams = field(default_factory=SamplingParams)
     options: RequestOptions = field(default_factory=RequestOptions)
     labels: Labels = field(default_factory=Labels)
     constraint: Constraint | None = None
+    answer: AnswerFormat | None = None
     id: str = field(default_factory=new_request_id)
 
     def validate(self, *, vocab_size: int, max_context: int) -> None:

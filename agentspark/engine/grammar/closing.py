@@ -19,22 +19,34 @@ if TYPE_CHECKING:
 
 # The way out is looked for when at most this many tokens are left.
 HORIZON = 128
-# Tokens kept in hand: the next token may open something that takes this much longer to close.
-SLACK = 32
-# What ends a string, an object, a list, a number or a part of a pattern soonest, in this order.
-_CLOSERS = ('"', "@", "}", "]", ",", ")", ":", ".", "-", "/", "0")
-# The same token so often in a row leads nowhere: another one is tried.
-_REPEATS = 3
+# Tokens kept in hand, since the next one may open something that takes longer to close: a share
+# of all, within bounds.
+_SHARE, _LEAST, _MOST = 8, 4, 32
+# What ends an object, a list, a number or a part of a pattern soonest, in this order. A quote ends
+# strings, and nothing but these ends free text that has to have a certain shape.
+_CLOSERS = ("}", "]", ",", ")", ":", "@", ".", "-", "/", "0")
+_SHAPES = ("@", ".", "-")
+# Letters of a word by which free text is known.
+_WORD = 4
+
+
+def slack(limit: int) -> int:
+    """Tokens kept in hand by a request that may have ``limit``."""
+    return min(max(limit // _SHARE, _LEAST), _MOST)
 
 
 class Closing:
     """Ways out of a grammar's places, for one tokenizer."""
 
     def __init__(self, tables: LLTokenizer, end_ids: list[int]) -> None:
-        single = [tables.tokenize_str(text) for text in _CLOSERS]
-        self._first = [*end_ids, *(ids[0] for ids in single if len(ids) == 1)]
+        def ids(texts: tuple[str, ...]) -> list[int]:
+            found = [tables.tokenize_str(text) for text in texts]
+            return [tokens[0] for tokens in found if len(tokens) == 1]
+
+        self._ends = [*end_ids, *ids(('"',))]
+        self._closers, self._shapes = ids(_CLOSERS), ids(_SHAPES)
         texts = [tables.decode_str([token]) for token in range(tables.vocab_size)]
-        # Otherwise the longest word: it is furthest on the way through a pattern or a name.
+        # The longest word is furthest on the way through a name or a text of some length.
         self._rank: NDArray[np.int64] = np.array(
             [len(t) + 1000 * (t.isascii() and t.isalnum()) for t in texts]
         )
@@ -46,22 +58,30 @@ class Closing:
         """
         found: list[int] = []
         while not place.is_accepting():
-            step = list(place.compute_ff_tokens()) or self._step(place, found[-_REPEATS:])
+            step = list(place.compute_ff_tokens()) or self._step(place, len(found))
             if not step or len(found) + len(step) > most:
                 return None
             found += step
             if place.try_consume_tokens(step) < len(step):
                 return None
         if not place.is_stopped():
-            found += self._step(place, [])
+            found += self._step(place, 0)
         return found if len(found) <= most else None
 
-    def _step(self, place: LLMatcher, last: list[int]) -> list[int]:
+    def _step(self, place: LLMatcher, taken: int) -> list[int]:
+        """The next token of the way after ``taken``; empty if there is none."""
         bits = np.frombuffer(place.compute_bitmask(), dtype=np.uint8)
-        stuck = last[0] if len(last) == _REPEATS and len(set(last)) == 1 else None
-        for token in self._first:
-            if token != stuck and bits[token >> 3] >> (token & 7) & 1:
-                return [token]
+
+        def first(tokens: list[int]) -> list[int]:
+            return next(([t] for t in tokens if bits[t >> 3] >> (t & 7) & 1), [])
+
+        if end := first(self._ends):
+            return end
         flat = np.unpackbits(bits, count=len(self._rank), bitorder="little")
         allowed = flat.nonzero()[0]
-        return [int(allowed[self._rank[allowed].argmax()])] if len(allowed) else []
+        if not len(allowed):
+            return []
+        longest = int(allowed[self._rank[allowed].argmax()])
+        if self._rank[longest] < 1000 + _WORD:
+            return first(self._closers) or [longest]
+        return (first(self._shapes) if taken % 4 == 1 else []) or [longest]

@@ -97,7 +97,9 @@ def _problem(lark: str) -> str | None:
 
 
 def _refused(param: str, problem: str) -> InvalidRequestError:
-    told = problem.strip().splitlines()[0].removesuffix(".")
+    lines = [line.strip() for line in problem.strip().splitlines()]
+    reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    told = (reasons or lines)[0].removesuffix(".")
     return InvalidRequestError(
         f"{param} cannot be enforced: {told}. Leave that part out; of a JSON schema, "
         "strict=false leaves what cannot be enforced to the model.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentspark.engine.grammar import bits as masks
 from agentspark.engine.grammar.bits import Bits
-from agentspark.engine.grammar.closing import HORIZON, SLACK, Closing
+from agentspark.engine.grammar.closing import HORIZON, Closing, slack
 from agentspark.engine.grammar.lookahead import Lookahead
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class GrammarState:
         self._matcher = matcher
         self._vocab_size = vocab_size
         self._left = limit
+        self._slack = slack(limit)
         self._closing = closing
         self._drafts: tuple[int, ...] = ()
         self._ahead: Bits | None = None
@@ -85,7 +86,7 @@ class GrammarState:
             left = self._left - row
             if not way and left <= HORIZON and not sure[row] and not place.is_accepting():
                 found = self._closing.way(place.deep_copy(), left)
-                if found and len(found) + SLACK >= left:
+                if found and len(found) + self._slack >= left:
                     way, self._turn = found, (row, found)
             if way:
                 masks.leave(rows, row, way[0])
