@@ -141,7 +141,7 @@ class AnswerGrammar:
         if self._beginning == "optional":
             section = f"({self.literal(self._reasoning.opening)} {section})?"
         rules = [f"preamble: {section}", *rules, "SPACE: /[ \\n]{1,4}/"]
-        return replace(wanted, preamble="\n".join(rules))
+        return replace(wanted, preamble="\n".join(rules), leaving=closing)
 
 
 def _escaped(text: str) -> str:

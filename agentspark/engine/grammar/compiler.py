@@ -51,7 +51,8 @@ class GrammarCompiler:
             self._compiled.move_to_end(constraint)
             if self._closing is None:
                 self._closing = Closing(self._tokenizer_tables(), self._end_ids)
-            return GrammarState(matcher.deep_copy(), self._vocab_size, limit, self._closing)
+            closing = self._closing.leaving(constraint.leaving)
+            return GrammarState(matcher.deep_copy(), self._vocab_size, limit, closing)
 
     def _compile(self, constraint: Constraint) -> LLMatcher:
         from llguidance import LLMatcher
