@@ -16,6 +16,8 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.drafting.drafter import Drafter
 from agentspark.engine.assembly import assemble
+from agentspark.engine.chat_format import ChatFormat
+from agentspark.engine.chatting import chat_prompt
 from agentspark.engine.events import adelta_stream
 from agentspark.engine.handle import Handle
 from agentspark.engine.intake import Intake
@@ -29,6 +31,7 @@ from agentspark.engine.stats import EngineStats
 from agentspark.engine.turn import Turn
 from agentspark.errors import ConfigError, TraceWriteError
 from agentspark.models.target import Target
+from agentspark.models.tools.call import said
 from agentspark.trace.build import EngineFacts, from_completion
 from agentspark.trace.context import TraceContext
 from agentspark.trace.environment import Environment, describe_environment
@@ -127,11 +130,7 @@ class Engine:
 
         Interrupted (``KeyboardInterrupt``), it cancels the request.
         """
-        handle = self.submit(self._request(prompt, sampling, options, labels))
-        try:
-            return handle.result()
-        finally:
-            handle.cancel()
+        return self._complete(self.submit(self._request(prompt, sampling, options, labels)))
 
     def stream(
         self,
@@ -154,10 +153,7 @@ class Engine:
     ) -> Completion:
         """``generate`` without blocking the event loop; cancelling the task cancels it."""
         handle = self.submit(self._request(prompt, sampling, options, labels))
-        async for delta in adelta_stream(handle):
-            if delta.completion is not None:
-                return delta.completion
-        return handle.result(0)
+        return await self._acomplete(handle)
 
     def astream(
         self,
@@ -172,50 +168,75 @@ class Engine:
 
     # -- a conversation ------------------------------------------------------------------------
 
+    def chat_request(
+        self,
+        messages: Messages,
+        sampling: SamplingParams | None = None,
+        *,
+        chat: ChatFormat | None = None,
+        options: RequestOptions | None = None,
+        labels: Labels | None = None,
+    ) -> Request:
+        """The request that answers ``messages`` through the model's chat template.
+
+        ``chat`` says which tools may be called and what the answer must look like. Raises
+        ``InvalidRequestError`` for messages that cannot be rendered.
+        """
+        prompt = chat_prompt(self.target.tokenizer, messages, chat or ChatFormat())
+        request = self._request(prompt.token_ids, sampling, options, labels)
+        return dataclasses.replace(request, constraint=prompt.constraint, answer=prompt.answer)
+
     def chat(
         self,
         messages: Messages,
         sampling: SamplingParams | None = None,
         *,
+        chat: ChatFormat | None = None,
         options: RequestOptions | None = None,
         labels: Labels | None = None,
     ) -> Completion:
-        """Answer ``messages`` (role and content) through the model's chat template."""
-        return self.generate(self._encode(messages), sampling, options=options, labels=labels)
+        """Answer ``messages``; see ``chat_request`` for what can be asked for."""
+        request = self.chat_request(messages, sampling, chat=chat, options=options, labels=labels)
+        return self._complete(self.submit(request))
 
     def chat_stream(
         self,
         messages: Messages,
         sampling: SamplingParams | None = None,
         *,
+        chat: ChatFormat | None = None,
         options: RequestOptions | None = None,
         labels: Labels | None = None,
     ) -> Iterator[Delta]:
         """``chat``, delta by delta."""
-        return self.stream(self._encode(messages), sampling, options=options, labels=labels)
+        request = self.chat_request(messages, sampling, chat=chat, options=options, labels=labels)
+        return iter(self.submit(request))
 
     async def achat(
         self,
         messages: Messages,
         sampling: SamplingParams | None = None,
         *,
+        chat: ChatFormat | None = None,
         options: RequestOptions | None = None,
         labels: Labels | None = None,
     ) -> Completion:
         """``chat`` without blocking the event loop."""
-        ids = self._encode(messages)
-        return await self.agenerate(ids, sampling, options=options, labels=labels)
+        request = self.chat_request(messages, sampling, chat=chat, options=options, labels=labels)
+        return await self._acomplete(self.submit(request))
 
     def achat_stream(
         self,
         messages: Messages,
         sampling: SamplingParams | None = None,
         *,
+        chat: ChatFormat | None = None,
         options: RequestOptions | None = None,
         labels: Labels | None = None,
     ) -> AsyncIterator[Delta]:
         """``chat_stream`` for ``async for``."""
-        return self.astream(self._encode(messages), sampling, options=options, labels=labels)
+        request = self.chat_request(messages, sampling, chat=chat, options=options, labels=labels)
+        return adelta_stream(self.submit(request))
 
     # -- the engine itself ---------------------------------------------------------------------
 
@@ -297,8 +318,17 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _encode(self, messages: Messages) -> list[int]:
-        return self.target.tokenizer.encode_chat(messages)
+    def _complete(self, handle: Handle) -> Completion:
+        try:
+            return handle.result()
+        finally:
+            handle.cancel()
+
+    async def _acomplete(self, handle: Handle) -> Completion:
+        async for delta in adelta_stream(handle):
+            if delta.completion is not None:
+                return delta.completion
+        return handle.result(0)
 
     def _request(
         self,
@@ -321,6 +351,9 @@ class Engine:
         """Make the completion, remember its ids for later prompts, write its record."""
         request = sequence.request
         prompt = sequence.tokens[: sequence.counts.prompt_tokens]
+        reader = sequence.output.reader
+        if reader is not None and reader.reasons:
+            sequence.counts.reasoning_tokens = reader.reasoning_tokens
         completion = Completion(
             request_id=request.id,
             model=self.target.name,
@@ -334,11 +367,22 @@ class Engine:
             logprobs=sequence.logprobs,
             labels=request.labels,
             options=request.options,
+            answer=None if reader is None else reader.answer,
         )
-        self.target.tokenizer.remember(prompt, completion.token_ids, completion.text)
+        self._remember(completion, request)
         if self._recorder is not None:
             self._trace(self._recorder, completion, request, error)
         return completion
+
+    def _remember(self, completion: Completion, request: Request) -> None:
+        calls = [(call.name, call.arguments) for call in completion.tool_calls]
+        self.target.tokenizer.remember(
+            completion.prompt_token_ids,
+            completion.token_ids,
+            completion.text,
+            said(completion.content, calls),
+            frozenset() if request.answer is None else request.answer.shown,
+        )
 
     def _trace(
         self,

@@ -56,10 +56,13 @@ class Intake:
         params, prompt = request.sampling, list(request.prompt_token_ids)
         limit = min(params.max_tokens, self._parts.max_context - len(prompt))
         uses_drafter = self._uses_drafter(request)
+        answer = request.answer
+        stream = tokenizer.stream() if answer is None else tokenizer.stream(answer.shown)
+        reader = None if answer is None else answer.reader()
         return Sequence(
             request=request,
             handle=Handle(request.id, cancel),
-            output=OutputText(tokenizer.stream(), params, spec.eos_token_ids, limit),
+            output=OutputText(stream, params, spec.eos_token_ids, limit, reader),
             generator=None if params.greedy or params.seed is not None else make_generator(None),
             noise=None
             if params.greedy or params.seed is None

@@ -9,22 +9,33 @@ from agentspark.engine.params import SamplingParams
 from agentspark.engine.result import FinishReason
 from agentspark.engine.stops import StopMatcher
 from agentspark.models.text_stream import TextStream
+from agentspark.models.tools.answer import AnswerReader
+from agentspark.models.tools.call import AnswerDelta
 
 
 @dataclass(slots=True)
 class Emitted:
-    """What came of a round's tokens: how many were kept, their text, and whether it ended."""
+    """What came of a round's tokens: how many were kept, their text, and whether it ended.
+
+    ``answer`` is what their text adds to the parts of an answer that is read.
+    """
 
     kept: int
     text: str
     finish_reason: FinishReason | None
+    answer: AnswerDelta | None = None
 
 
 class OutputText:
     """One request's output so far. Tokens after the end are dropped, not emitted."""
 
     def __init__(
-        self, stream: TextStream, params: SamplingParams, end_ids: frozenset[int], limit: int
+        self,
+        stream: TextStream,
+        params: SamplingParams,
+        end_ids: frozenset[int],
+        limit: int,
+        reader: AnswerReader | None = None,
     ) -> None:
         self._stream = stream
         self._stops = StopMatcher(params.stop)
@@ -32,6 +43,7 @@ class OutputText:
         self._end_ids = frozenset() if params.ignore_eos else end_ids
         self._limit = limit
         self._pieces: list[str] = []
+        self.reader = reader
         self.generated = 0
 
     @property
@@ -52,19 +64,34 @@ class OutputText:
         kept, reason = self._until_end(tokens)
         if complete is not None and kept == len(tokens):
             reason = complete
-        text = ""
+        pieces: list[tuple[int, str]] = []
         # Only a stop string can end a request inside a token's text; without one, all at once.
-        size = 1 if self._has_stops else max(kept, 1)
+        # Reasoning is counted in tokens.
+        thinking = self.reader is not None and self.reader.thinking
+        size = 1 if self._has_stops or thinking else max(kept, 1)
         for start in range(0, kept, size):
-            text += self._stops.push(self._stream.push(tokens[start : min(start + size, kept)]))
+            end = min(start + size, kept)
+            pieces.append((end - start, self._stops.push(self._stream.push(tokens[start:end]))))
             if self._stops.stopped is not None:
                 kept, reason = start + 1, "stop"
                 break
         if reason is not None:
-            text += self._stops.push(self._stream.flush()) + self._stops.flush()
+            pieces.append((0, self._stops.push(self._stream.flush()) + self._stops.flush()))
         self.generated += kept
+        text = "".join(piece for _, piece in pieces)
         self._pieces.append(text)
-        return Emitted(kept, text, reason)
+        answer = self._read(pieces, last=reason is not None)
+        if reason == "stop" and self.reader is not None and self.reader.answer.tool_calls:
+            reason = "tool_calls"
+        return Emitted(kept, text, reason, answer)
+
+    def _read(self, pieces: Sequence[tuple[int, str]], *, last: bool) -> AnswerDelta | None:
+        if self.reader is None:
+            return None
+        whole = AnswerDelta()
+        for index, (tokens, text) in enumerate(pieces):
+            whole.add(self.reader.push(text, tokens, last=last and index == len(pieces) - 1))
+        return whole
 
     def _until_end(self, tokens: Sequence[int]) -> tuple[int, FinishReason | None]:
         for index, token in enumerate(tokens):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.errors import ContextLengthError, InvalidRequestError
+from agentspark.models.tools.answer import AnswerFormat
 
 
 def new_request_id() -> str:
@@ -22,7 +23,8 @@ class Request:
 
     ``prediction`` holds the tokens of what the output is expected to be, if the caller has an
     idea: they are drafted where the output follows them and change nothing else. ``constraint``
-    is what the output must look like.
+    is what the output must look like, ``answer`` how it is to be read (``None``: as the text it
+    is).
     """
 
     prompt_token_ids: Sequence[int]
@@ -31,6 +33,7 @@ class Request:
     options: RequestOptions = field(default_factory=RequestOptions)
     labels: Labels = field(default_factory=Labels)
     constraint: Constraint | None = None
+    answer: AnswerFormat | None = None
     id: str = field(default_factory=new_request_id)
 
     def validate(self, *, vocab_size: int, max_context: int) -> None:

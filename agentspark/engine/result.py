@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agentspark.engine.params import Labels, RequestOptions
+from agentspark.models.tools.answer import Answer
+from agentspark.models.tools.call import AnswerDelta, ToolCall, ToolCallDelta
 
-FinishReason = Literal["stop", "length", "cancelled", "error"]
+# ``tool_calls`` is a ``stop`` after at least one complete call.
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled", "error"]
 
 
 @dataclass(slots=True)
@@ -21,6 +24,7 @@ class Counts:
     ``cache_break_position`` is the first position at which the prompt parts from everything cached.
     Of the drafts taken from the request's own prediction, ``prediction_accepted`` were kept and
     ``prediction_rejected`` were not.
+    ``reasoning_tokens`` of the completion are reasoning, ``None`` where the model does not reason.
     """
 
     prompt_tokens: int
@@ -34,6 +38,7 @@ class Counts:
     cache_break_position: int | None = None
     prediction_accepted: int = 0
     prediction_rejected: int = 0
+    reasoning_tokens: int | None = None
 
     @property
     def accepted_length(self) -> float | None:
@@ -68,7 +73,11 @@ class TokenLogprob:
 
 @dataclass(slots=True)
 class Completion:
-    """A finished request."""
+    """A finished request.
+
+    ``text`` is all that was generated. ``answer`` are its parts, where the request asked for them
+    to be told apart; ``content``, ``reasoning`` and ``tool_calls`` give them for any request.
+    """
 
     request_id: str
     model: str
@@ -82,13 +91,48 @@ class Completion:
     logprobs: list[TokenLogprob] | None = None
     labels: Labels = field(default_factory=Labels)
     options: RequestOptions = field(default_factory=RequestOptions)
+    answer: Answer | None = None
+
+    @property
+    def content(self) -> str:
+        """What the user is to see."""
+        return self.text if self.answer is None else self.answer.content
+
+    @property
+    def reasoning(self) -> str | None:
+        """The model's reasoning; ``None`` where it does not reason."""
+        return None if self.answer is None else self.answer.reasoning
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The complete calls."""
+        return [] if self.answer is None else self.answer.tool_calls
 
 
 @dataclass(slots=True)
 class Delta:
-    """What is new since the last delta; ``completion`` comes with the last one only."""
+    """What is new since the last delta; ``completion`` comes with the last one only.
+
+    ``answer`` is what is new of the parts, as in ``Completion``.
+    """
 
     token_ids: list[int]
     text: str
     logprobs: list[TokenLogprob] | None = None
     completion: Completion | None = None
+    answer: AnswerDelta | None = None
+
+    @property
+    def content(self) -> str:
+        """What the user is to see of it."""
+        return self.text if self.answer is None else self.answer.content
+
+    @property
+    def reasoning(self) -> str:
+        """What of it is reasoning."""
+        return "" if self.answer is None else self.answer.reasoning
+
+    @property
+    def tool_calls(self) -> list[ToolCallDelta]:
+        """What of it belongs to tool calls."""
+        return [] if self.answer is None else self.answer.tool_calls

@@ -14,6 +14,7 @@ from agentspark.engine.choosing import choose_tokens, note_logprobs
 from agentspark.engine.counting import count_round
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
+from agentspark.engine.output import Emitted
 from agentspark.engine.proposing import Proposing
 from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
@@ -268,15 +269,15 @@ class Turn:
             self.memory.publish(sequence)
             self._end(sequence)
             completion = self.finish(sequence, emitted.finish_reason, None)
-            sequence.handle.put(self._delta(sequence, tokens, emitted.text, completion))
+            sequence.handle.put(self._delta(sequence, tokens, emitted, completion))
         else:
-            sequence.handle.put(self._delta(sequence, tokens, emitted.text, None))
+            sequence.handle.put(self._delta(sequence, tokens, emitted, None))
 
     def _delta(
-        self, sequence: Sequence, tokens: list[int], text: str, completion: Completion | None
+        self, sequence: Sequence, tokens: list[int], emitted: Emitted, completion: Completion | None
     ) -> Delta:
         logprobs = sequence.logprobs[-len(tokens) :] if sequence.logprobs and tokens else None
-        return Delta(tokens, text, logprobs, completion)
+        return Delta(tokens, emitted.text, logprobs, completion, emitted.answer)
 
     # -- ends ----------------------------------------------------------------------------------
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from agentspark.errors import InvalidRequestError
 from agentspark.models.markers import Markers, any_of
 from agentspark.models.messages import check_messages, strings_in
-from agentspark.models.template import render, render_turns
+from agentspark.models.template import ChatTemplate, render_turns
 from agentspark.models.text_stream import TextStream
+from agentspark.models.tools.formats import ToolFormat, tool_format
+from agentspark.models.tools.history import check_calls, has_tools, turn_text
+from agentspark.models.tools.prompt import in_plain_messages, with_tools
+from agentspark.models.tools.reasoning import ReasoningFormat, reasoning_format
+from agentspark.models.tools.tool import Tool
 from agentspark.models.turns import Turn, TurnMemory, make_turn
 
 if TYPE_CHECKING:
@@ -31,12 +39,17 @@ class ChatTokenizer:
         self._memory = TurnMemory(remembered)
         added = hf.added_tokens_decoder.items()
         self._control_ids = frozenset(index for index, token in added if token.special)
-        controls = {token.content for _, token in added if token.special}
+        self.controls = {token.content: index for index, token in added if token.special}
+        controls = set(self.controls)
         # Tokens such as <tool_response> are no control tokens by name but the template writes
         # them: an assistant may spell them, others may not.
         marks = {token.content for _, token in added if not token.content.isspace()}
         self._controls = any_of(controls)
         self._marks = any_of(controls | {text for text in marks if text in str(hf.chat_template)})
+        template = str(hf.chat_template or "")
+        self.tool_format: ToolFormat = tool_format(template)
+        names = {token.content for _, token in added}
+        self.reasoning_format: ReasoningFormat | None = reasoning_format(template, names)
         vocabulary = hf.get_vocab()
         bytewise = all(name in vocabulary for name in _BYTES)
         self._byte_ids = frozenset(vocabulary[name] for name in _BYTES) if bytewise else frozenset()
@@ -53,27 +66,43 @@ class ChatTokenizer:
         """
         return self._encode_start(text, markup=markup, add_special_tokens=True)
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of ``token_ids``; control tokens have none."""
-        return self._decode([token for token in token_ids if token not in self._control_ids])
+    def decode(self, token_ids: Sequence[int], shown: frozenset[int] = frozenset()) -> str:
+        """The text of ``token_ids``; control tokens have none, except those that are ``shown``."""
+        hidden = self._control_ids - shown
+        return self._decode([token for token in token_ids if token not in hidden])
 
-    def stream(self) -> TextStream:
+    def stream(self, shown: frozenset[int] = frozenset()) -> TextStream:
         """A new incremental detokenizer whose pieces add up to ``decode`` of all its tokens."""
-        return TextStream(self._decode, skipped=self._control_ids, joined=self._byte_ids)
+        return TextStream(self._decode, skipped=self._control_ids - shown, joined=self._byte_ids)
+
+    def template(
+        self, tools: Sequence[Tool] = (), arguments: Mapping[str, Any] | None = None
+    ) -> ChatTemplate:
+        """The chat template with ``tools``, if it takes any, and further ``arguments``."""
+        native = [tool.to_openai() for tool in tools] if self.tool_format.native else []
+        return ChatTemplate(self.hf, native, arguments or {})
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Tool] = (),
+        arguments: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Token ids of a chat in the model's template.
 
         An assistant message whose text was generated after the very tokens that come before it
         here (see ``remember``) keeps its generated tokens, so that a chat that goes on extends the
         tokens of its beginning. Without such messages, and without control tokens typed in the
-        texts, the ids are those of transformers' ``apply_chat_template``. Raises
-        ``InvalidRequestError`` (``param="messages"``) for messages that cannot be rendered.
+        texts, the ids are those of transformers' ``apply_chat_template``. ``arguments`` are the
+        template's own. Raises ``InvalidRequestError`` for messages that cannot be rendered.
         """
-        checked = check_messages(messages)
-        markers = Markers(strings_in(checked))
+        checked = self._shaped(check_calls(check_messages(messages)), tools)
+        template = self.template(tools, arguments)
+        markers = Markers(strings_in([checked, template.tools]))
+        template = replace(template, tools=markers.hide(template.tools, self._marks))
+        said = [message.pop("said", "") for message in checked]
         hidden = [
             {
                 **markers.hide(message, self._controls if told else self._marks),
@@ -86,13 +115,14 @@ class ChatTokenizer:
             known = [
                 index
                 for index, message in enumerate(checked)
-                if message["role"] == "assistant" and message["content"] in self._memory
+                if message["role"] == "assistant" and said[index] in self._memory
             ]
-            chat = render_turns(self.hf, hidden, add_generation_prompt, known, markers)
+            opening = template.opening() if known else ""
+            chat = render_turns(template, hidden, add_generation_prompt, known, markers)
             ids: list[int] = []
             pending = chat.pieces[0]
             for index, shown, after in zip(chat.turns, chat.shown, chat.pieces[1:], strict=True):
-                found = self._recall(ids, pending, checked[index]["content"], markers)
+                found = self._recall(ids, pending, opening, said[index], markers)
                 if found is None:
                     pending += shown + after
                 else:
@@ -100,16 +130,40 @@ class ChatTokenizer:
                     pending = markers.hide(turn.rest, self._controls) + self._behind(turn, after)
             return ids + self._encode_markup(pending, markers, first=not ids)
 
-    def _recall(
-        self, ids: list[int], pending: str, text: str, markers: Markers
-    ) -> tuple[list[int], Turn] | None:
-        """The tokens up to the end of ``text``, if it was generated after ``ids`` and ``pending``.
+    def _shaped(
+        self, messages: list[dict[str, Any]], tools: Sequence[Tool]
+    ) -> list[dict[str, Any]]:
+        """Messages that the template can render, with what each assistant message ``said``."""
+        for message in messages:
+            if message["role"] == "assistant":
+                message["said"] = turn_text(message)
+        if self.tool_format.native or not (tools or has_tools(messages)):
+            return messages
+        plain = in_plain_messages(messages, self.tool_format, tool_role=self._tool_role)
+        return with_tools(plain, tools) if tools else plain
 
-        White space that the template puts before an answer is no part of the prompt it answers.
+    @cached_property
+    def _tool_role(self) -> bool:
+        """Whether the template writes messages of the role ``tool``."""
+        word = "agentspark"
+        asked = [("user", "a"), ("assistant", "b"), ("tool", word)]
+        chat = [{"role": role, "content": text} for role, text in asked]
+        try:
+            return word in self.template().render(chat, True)
+        except InvalidRequestError:
+            return False
+
+    def _recall(
+        self, ids: list[int], pending: str, opening: str, said: str, markers: Markers
+    ) -> tuple[list[int], Turn] | None:
+        """The tokens up to the end of what was ``said``, if that came after ``pending``.
+
+        White space that the template puts before an answer is no part of the prompt it answers;
+        ``opening`` is a part of it that the template leaves out later.
         """
-        for markup in dict.fromkeys((pending, pending.rstrip())):
+        for markup in dict.fromkeys((pending, pending.rstrip(), pending + opening)):
             before = ids + self._encode_markup(markup, markers, first=not ids)
-            turn = self._memory.get(before, text)
+            turn = self._memory.get(before, said)
             if turn is not None:
                 return [*before, *turn.token_ids], turn
         return None
@@ -122,15 +176,27 @@ class ChatTokenizer:
                 return after.lstrip()
         return after
 
-    def remember(self, prompt_ids: Sequence[int], token_ids: Sequence[int], text: str) -> None:
+    def remember(
+        self,
+        prompt_ids: Sequence[int],
+        token_ids: Sequence[int],
+        text: str,
+        said: str | None = None,
+        shown: frozenset[int] = frozenset(),
+    ) -> None:
         """Note that ``token_ids``, generated after ``prompt_ids``, were given out as ``text``.
 
         ``token_ids`` may end with the token that ended the turn; the template writes its own there.
+        ``said`` is what the text was taken for (see ``tools.call.said``), where that is not all of
+        it; ``shown`` are the control tokens that are part of the text.
         """
-        turn = make_turn(token_ids, text, self.decode, self._control_ids)
+        turn = make_turn(
+            token_ids, text, lambda ids: self.decode(ids, shown), self._control_ids - shown
+        )
         if turn is not None:
             with self._lock:
-                self._memory.put(prompt_ids, text, turn)
+                for key in {text, text if said is None else said}:
+                    self._memory.put(prompt_ids, key, turn)
 
     def end_token_ids(self) -> frozenset[int]:
         """Tokens that end an assistant's turn: the end token, and what the template closes with."""
@@ -138,7 +204,7 @@ class ChatTokenizer:
         if self.hf.chat_template:
             word = "agentspark"
             asked = [{"role": "user", "content": "a"}, {"role": "assistant", "content": word}]
-            _, _, tail = render(self.hf, asked, False).rpartition(word)
+            _, _, tail = self.template().render(asked, False).rpartition(word)
             first = self._encode_middle(tail.lstrip(), markup=True)[:1]
             ends.update(token for token in first if token in self._control_ids)
         return frozenset(ends)

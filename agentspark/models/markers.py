@@ -38,7 +38,9 @@ class Markers:
         if isinstance(value, str):
             return controls.sub(self._placeholder, value)
         if isinstance(value, dict):
-            return {key: self.hide(item, controls) for key, item in value.items()}
+            return {
+                self.hide(key, controls): self.hide(item, controls) for key, item in value.items()
+            }
         if isinstance(value, (list, tuple)):
             return [self.hide(item, controls) for item in value]
         return value

@@ -25,11 +25,12 @@ def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
 
 
 def strings_in(value: object) -> Iterator[str]:
-    """Every string inside nested mappings and lists, values only."""
+    """Every string inside nested mappings and lists, names included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for item in value.values():
+        for key, item in value.items():
+            yield from strings_in(key)
             yield from strings_in(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
@@ -43,7 +44,7 @@ def _check_message(message: Mapping[str, Any], index: int) -> dict[str, Any]:
     if role not in ROLES:
         raise _bad(f"messages[{index}] has role {role!r}: use one of {', '.join(ROLES)}.")
     content = message.get("content")
-    if content is None and role == "assistant" and message.get("tool_calls"):
+    if content is None and role == "assistant" and _says_otherwise(message):
         content = ""
     checked = {**message, "content": _text(content, index)}
     for text in strings_in(checked):
@@ -52,6 +53,10 @@ def _check_message(message: Mapping[str, Any], index: int) -> dict[str, Any]:
         except UnicodeEncodeError as error:
             raise _bad(f"messages[{index}] holds text that is no Unicode: {error}.") from error
     return checked
+
+
+def _says_otherwise(message: Mapping[str, Any]) -> bool:
+    return bool(message.get("tool_calls") or message.get("reasoning_content"))
 
 
 def _text(content: object, index: int) -> str:

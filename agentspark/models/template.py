@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agentspark.errors import InvalidRequestError
@@ -11,6 +11,57 @@ from agentspark.models.markers import Markers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """A tokenizer's chat template with what is the same for every message of a request.
+
+    ``tools`` are in OpenAI's shape; none for a template that knows no tools.
+    """
+
+    hf: PreTrainedTokenizerBase
+    tools: Sequence[Mapping[str, Any]] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
+        """The chat as markup. Raises ``InvalidRequestError`` when the template refuses it."""
+        from jinja2 import TemplateError
+
+        if not self.hf.chat_template:
+            raise InvalidRequestError(
+                "This model has no chat template: give a plain prompt instead of messages.",
+                param="messages",
+            )
+        try:
+            return str(
+                self.hf.apply_chat_template(
+                    messages,
+                    tools=list(self.tools) or None,  # type: ignore[arg-type]
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    **self.arguments,
+                )
+            )
+        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            raise InvalidRequestError(
+                f"The model's chat template cannot render these messages: {error}",
+                param="messages",
+            ) from error
+
+    def opening(self) -> str:
+        """What the prompt for an answer has that the same answer in a longer chat has not.
+
+        The beginning of a section of reasoning, for example, or a section that is empty.
+        """
+        word, ask = "agentspark", {"role": "user", "content": "a"}
+        try:
+            prompt = self.render([ask], True)
+            whole = self.render([ask, {"role": "assistant", "content": word}, ask], False)
+        except InvalidRequestError:
+            return ""
+        before = whole.partition(word)[0]
+        return prompt.removeprefix(before) if prompt.startswith(before) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +76,8 @@ class Rendered:
     shown: list[str]
 
 
-def render(
-    hf: PreTrainedTokenizerBase, messages: list[dict[str, Any]], add_generation_prompt: bool
-) -> str:
-    """The chat as markup. Raises ``InvalidRequestError`` when the template refuses it."""
-    from jinja2 import TemplateError
-
-    if not hf.chat_template:
-        raise InvalidRequestError(
-            "This model has no chat template: give a plain prompt instead of messages.",
-            param="messages",
-        )
-    try:
-        return str(
-            hf.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        )
-    except (TemplateError, TypeError, ValueError, KeyError) as error:
-        raise InvalidRequestError(
-            f"The model's chat template cannot render these messages: {error}", param="messages"
-        ) from error
-
-
 def render_turns(
-    hf: PreTrainedTokenizerBase,
+    template: ChatTemplate,
     messages: list[dict[str, Any]],
     add_generation_prompt: bool,
     turns: Sequence[int],
@@ -58,36 +86,61 @@ def render_turns(
     """The chat as markup, cut at those messages of ``turns`` that the template copies.
 
     A turn counts as copied when its content stands in the markup as it is or without the white
-    space around it; a template that leaves part of it out (reasoning, say) does not copy it.
+    space around it; a template that leaves part of it out (reasoning, say) does not copy it. A turn
+    with tool calls or reasoning of its own is all that stands between what is around it.
     """
-    plain = render(hf, messages, add_generation_prompt)
+    plain = template.render(messages, add_generation_prompt)
     left = list(turns)
     while left:
         hollow = [
-            {**message, "content": markers.turn(index)} if index in left else message
+            _hollow(message, markers.turn(index)) if index in left else message
             for index, message in enumerate(messages)
         ]
-        pieces, found = markers.split_turns(render(hf, hollow, add_generation_prompt))
+        try:
+            markup = template.render(hollow, add_generation_prompt)
+        except InvalidRequestError:
+            break  # a template that takes results only after calls it has seen
+        pieces, found = markers.split_turns(markup)
         if found != left:
             left = [index for index in left if found.count(index) == 1]
             if found != left:
                 break
             continue
-        shown = _fill(plain, pieces, [messages[index]["content"] for index in left])
+        shown = _fill(plain, pieces, [_own_text(messages[index]) for index in left])
         if len(shown) == len(left):
             return Rendered(pieces, left, shown)
         del left[len(shown)]
     return Rendered([plain], [], [])
 
 
-def _fill(plain: str, pieces: list[str], texts: list[str]) -> list[str]:
-    """How each text stands between ``pieces`` in ``plain``; ends before the first misfit."""
+def _hollow(message: Mapping[str, Any], text: str) -> dict[str, Any]:
+    kept = {key: message[key] for key in message if key not in ("tool_calls", "reasoning_content")}
+    return {**kept, "content": text}
+
+
+def _own_text(message: Mapping[str, Any]) -> str | None:
+    """The text a template copies; ``None`` where it writes calls or reasoning too."""
+    if message.get("tool_calls") or message.get("reasoning_content"):
+        return None
+    return str(message["content"])
+
+
+def _fill(plain: str, pieces: list[str], texts: list[str | None]) -> list[str]:
+    """How each text stands between ``pieces`` in ``plain``; ends before the first misfit.
+
+    A text that is not known is whatever stands there.
+    """
     shown: list[str] = []
     at = len(pieces[0])
     if not plain.startswith(pieces[0]):
         return shown
     for text, after in zip(texts, pieces[1:], strict=True):
         last = len(shown) == len(texts) - 1
+        if text is None:
+            end = plain.rfind(after, at) if last else plain.find(after, at)
+            if end < 0:
+                return shown
+            text = plain[at:end]
         for form in (text, text.strip(), text.lstrip(), text.rstrip()):
             fits = plain.startswith(form + after, at)
             if fits and (not last or len(plain) == at + len(form) + len(after)):

@@ -51,7 +51,8 @@ class GrammarCompiler:
             self._compiled.move_to_end(constraint)
             if self._closing is None:
                 self._closing = Closing(self._tokenizer_tables(), self._end_ids)
-            return GrammarState(matcher.deep_copy(), self._vocab_size, limit, self._closing)
+            closing = self._closing.leaving(constraint.leaving)
+            return GrammarState(matcher.deep_copy(), self._vocab_size, limit, closing)
 
     def _compile(self, constraint: Constraint) -> LLMatcher:
         from llguidance import LLMatcher
@@ -97,7 +98,9 @@ def _problem(lark: str) -> str | None:
 
 
 def _refused(param: str, problem: str) -> InvalidRequestError:
-    told = problem.strip().splitlines()[0].removesuffix(".")
+    lines = [line.strip() for line in problem.strip().splitlines()]
+    reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    told = (reasons or lines)[0].removesuffix(".")
     return InvalidRequestError(
         f"{param} cannot be enforced: {told}. Leave that part out; of a JSON schema, "
         "strict=false leaves what cannot be enforced to the model.",

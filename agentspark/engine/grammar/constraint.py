@@ -19,13 +19,15 @@ class Constraint:
 
     ``param`` names the request's field that asked for it; ``schemas`` are the JSON schemas in it,
     each with the field it came from, so that an error names the right one. ``preamble`` is what
-    may or must come before the answer (a rule ``preamble``): a section of reasoning.
+    may or must come before the answer (a rule ``preamble``): a section of reasoning, which the
+    text ``leaving`` ends.
     """
 
     rules: str
     param: str
     schemas: tuple[SchemaText, ...] = ()
     preamble: str = ""
+    leaving: str = ""
 
     @property
     def lark(self) -> str:
@@ -52,12 +54,17 @@ class Constraint:
 
     @classmethod
     def regex(cls, pattern: str, *, param: str = "regex") -> Constraint:
-        """Text that ``pattern`` matches as a whole (Rust's regex syntax, no look-around)."""
+        """Text that ``pattern`` matches as a whole (Rust's regex syntax, no look-around).
+
+        ``\\d`` is 0 to 9; what other classes match is Unicode.
+        """
+        from llguidance import regex_to_lark
+
         if not isinstance(pattern, str) or not 0 < len(pattern) <= MAX_REGEX_CHARS:
             raise InvalidRequestError(
                 f"{param} must be a pattern of 1 to {MAX_REGEX_CHARS} characters.", param=param
             )
-        return cls(f"answer: PATTERN\nPATTERN: /{_slashed(pattern)}/", param)
+        return cls(f"answer: PATTERN\nPATTERN: /{regex_to_lark(pattern, use_ascii='d')}/", param)
 
     @classmethod
     def choice(cls, choices: Sequence[str], *, param: str = "choice") -> Constraint:
@@ -78,17 +85,3 @@ class Constraint:
 def quoted(text: str) -> str:
     """``text`` as a literal of the grammar."""
     return json.dumps(text, ensure_ascii=False)
-
-
-def _slashed(pattern: str) -> str:
-    """``pattern`` as it may stand between slashes: unescaped slashes and line ends escaped."""
-    out, escaped = [], False
-    for char in pattern:
-        if char == "/" and not escaped:
-            out.append("\\")
-        if char == "\n":
-            out.append("n" if escaped else "\\n")
-        else:
-            out.append(char)
-        escaped = char == "\\" and not escaped
-    return "".join(out)

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from agentspark.engine.grammar import bits as masks
 from agentspark.engine.grammar.bits import Bits
-from agentspark.engine.grammar.closing import HORIZON, SLACK, Closing
+from agentspark.engine.grammar.closing import HORIZON, Closing, slack
 from agentspark.engine.grammar.lookahead import Lookahead
 
 if TYPE_CHECKING:
     from llguidance import LLExecutor, LLMatcher
+
+
+# More tokens than any text that ends a section.
+_SEEN = 32
 
 
 class GrammarState:
@@ -28,7 +32,9 @@ class GrammarState:
         self._matcher = matcher
         self._vocab_size = vocab_size
         self._left = limit
+        self._slack = slack(limit)
         self._closing = closing
+        self._inside: list[int] | None = []  # the last tokens said, while in the first section
         self._drafts: tuple[int, ...] = ()
         self._ahead: Bits | None = None
         self._way: list[int] = []  # once the tokens run out: how the output goes on from here
@@ -84,8 +90,11 @@ class GrammarState:
                 return
             left = self._left - row
             if not way and left <= HORIZON and not sure[row] and not place.is_accepting():
-                found = self._closing.way(place.deep_copy(), left)
-                if found and len(found) + SLACK >= left:
+                inside = self._inside is not None and self._closing.inside(
+                    [*self._inside, *drafts[:row]]
+                )
+                found = self._closing.way(place, left, inside=inside)
+                if found and len(found) + self._slack >= left:
                     way, self._turn = found, (row, found)
             if way:
                 masks.leave(rows, row, way[0])
@@ -124,6 +133,10 @@ class GrammarState:
             row, way = self._turn
             self._way, self.narrowed = way[count - row :], True
         self._ahead, self._turn = None, None
+        if self._inside is not None:
+            self._inside = [*self._inside, *tokens[:count]]
+            still = self._closing.inside(self._inside)
+            self._inside = self._inside[-_SEEN:] if still else None
         return count
 
     def lookahead(self) -> Lookahead:

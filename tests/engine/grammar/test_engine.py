@@ -118,9 +118,9 @@ def test_a_regex_and_a_choice_hold(tiny_engine: Engine) -> None:
 
 
 def test_out_of_tokens_closes_what_is_open_and_says_length(tiny_engine: Engine) -> None:
-    schema = {"type": "object", "properties": {"text": {"type": "string", "minLength": 30}}}
+    schema = {"type": "object", "properties": {"text": {"type": "string", "minLength": 120}}}
     schema["required"] = ["text"]
-    for limit in (40, 50):
+    for limit in (48, 54):
         done = run(tiny_engine, Constraint.json_schema(schema), SamplingParams(max_tokens=limit))
         jsonschema.validate(json.loads(done.text), schema)
         assert done.finish_reason == "length"

@@ -1,0 +1,83 @@
+"""Tool calls and results in the messages of a chat: checked, and shaped for a template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentspark.errors import InvalidRequestError
+from agentspark.models.tools.call import said
+
+Message = dict[str, Any]
+
+
+def has_tools(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any message calls a tool or names the call it answers."""
+    return any(m.get("tool_calls") or m.get("tool_call_id") is not None for m in messages)
+
+
+def check_calls(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """``messages`` with the arguments of all calls as objects (templates take no JSON text).
+
+    Raises ``InvalidRequestError`` naming the field for calls that are none, and for results of a
+    call that no earlier message made.
+    """
+    known: set[str] = set()
+    checked = []
+    for index, message in enumerate(messages):
+        where, copy = f"messages[{index}]", dict(message)
+        calls = copy.get("tool_calls")
+        if calls and copy["role"] != "assistant":
+            raise _bad("belongs to the role assistant", f"{where}.tool_calls")
+        if calls:
+            if isinstance(calls, (str, Mapping)) or not isinstance(calls, Sequence):
+                raise _bad("must be a list", f"{where}.tool_calls")
+            copy["tool_calls"] = [
+                _check_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(calls)
+            ]
+            known.update(call["id"] for call in copy["tool_calls"] if "id" in call)
+        elif "tool_calls" in copy:
+            del copy["tool_calls"]  # null or empty: templates ask only whether it is there
+        answered = copy.get("tool_call_id")
+        if answered is not None and answered not in known:
+            raise _bad(
+                f"is {answered!r}, which no assistant message before it has as the id of a tool "
+                "call: send the message with the call too",
+                f"{where}.tool_call_id",
+            )
+        checked.append(copy)
+    return checked
+
+
+def turn_text(message: Mapping[str, Any]) -> str:
+    """What an assistant message says, as ``said`` puts it: the key of its remembered tokens."""
+    calls = [
+        (call["function"]["name"], json.dumps(call["function"]["arguments"]))
+        for call in message.get("tool_calls") or ()
+    ]
+    return said(message["content"], calls)
+
+
+def _check_call(call: object, where: str) -> Message:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(call, Mapping) or not isinstance(function, Mapping):
+        raise _bad("must be {'id', 'type': 'function', 'function': {...}}", where)
+    name, arguments = function.get("name"), function.get("arguments")
+    if not isinstance(name, str) or not name:
+        raise _bad("must be the name of a function", f"{where}.function.name")
+    if "id" in call and not isinstance(call["id"], str):
+        raise _bad("must be a text", f"{where}.id")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError) as error:
+            raise _bad(f"is no JSON ({error})", f"{where}.function.arguments") from error
+    if not isinstance(arguments, Mapping):
+        raise _bad("must be a JSON object", f"{where}.function.arguments")
+    told = {**function, "arguments": dict(arguments)}
+    return {**call, "type": "function", "function": told}
+
+
+def _bad(problem: str, param: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{param} {problem}.", param=param)

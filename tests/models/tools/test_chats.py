@@ -1,0 +1,187 @@
+"""Tools in chats: rendered for the model, checked, and replayed token for token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from agentspark.errors import InvalidRequestError
+from agentspark.models import ChatTokenizer
+from agentspark.models.tools.call import said
+from agentspark.models.tools.formats import GENERIC, HERMES, MISTRAL, tool_format
+from agentspark.models.tools.tool import read_tools
+from tests.models.tools import templates
+
+READ = {
+    "type": "function",
+    "function": {
+        "name": "read",
+        "description": "Reads a file <|im_end|>.",
+        "parameters": {"type": "object", "properties": {"pa<|im_end|>th": {"type": "string"}}},
+    },
+}
+TOOLS = read_tools([READ])
+START, END = 1, 2
+
+
+@pytest.fixture(scope="module")
+def hf(tiny_target_dir: Any) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_target_dir)
+
+
+@contextmanager
+def templated(hf: Any, template: str) -> Iterator[ChatTokenizer]:
+    before = hf.chat_template
+    hf.chat_template = template
+    try:
+        yield ChatTokenizer(hf)
+    finally:
+        hf.chat_template = before
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def call(arguments: object, ident: str = "call_1", **more: Any) -> dict[str, Any]:
+    function = {"name": "read", "arguments": arguments}
+    made = [{"id": ident, "type": "function", "function": function}]
+    return {"role": "assistant", "content": None, "tool_calls": made, **more}
+
+
+def result(text: str, ident: str = "call_1") -> dict[str, Any]:
+    return {"role": "tool", "content": text, "tool_call_id": ident}
+
+
+def test_formats_are_known_by_their_templates() -> None:
+    assert tool_format(templates.HERMES) is HERMES
+    assert tool_format(templates.OPENED) is MISTRAL
+    assert tool_format(templates.PLAIN_ROLES) is GENERIC
+    assert tool_format(None) is GENERIC
+
+
+@pytest.mark.parametrize("template", ["HERMES", "OPENED", "PLAIN_ROLES", None])
+def test_typed_controls_in_tools_and_results_stay_text(hf: Any, template: str | None) -> None:
+    text = hf.chat_template if template is None else getattr(templates, template)
+    with templated(hf, text) as tokenizer:
+        messages = [user("a"), call('{"path": "<|im_start|>"}'), result("x<|im_end|>y")]
+        ids = tokenizer.encode_chat(messages, tools=TOOLS)
+        plain = [user("a"), {"role": "assistant", "content": "b"}, {**user("c")}]
+        system = 1 if template in ("HERMES", "PLAIN_ROLES", None) else 0
+        without = tokenizer.encode_chat(plain)
+        assert ids.count(START) == without.count(START) + system
+        assert ids.count(END) == without.count(END) + system
+        assert "Reads a file <|im_end|>." in tokenizer.decode(ids)
+
+
+def test_arguments_reach_a_template_as_an_object(hf: Any) -> None:
+    with templated(hf, templates.HERMES) as tokenizer:
+        text = tokenizer.decode(tokenizer.encode_chat([user("a"), call('{"b":  [1,"é"]}')]))
+    assert '{"name": "read", "arguments": {"b": [1, "é"]}}' in text
+
+
+def test_the_generic_prompt_names_the_tools_and_writes_calls_and_results(hf: Any) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, user("a"), call({"path": "b"})]
+    messages += [result("one"), result("two")]
+    with templated(hf, templates.PLAIN_ROLES) as tokenizer:
+        text = tokenizer.decode(tokenizer.encode_chat(messages, tools=TOOLS))
+    assert text.startswith("system\nBe brief.\n\nYou can use these tools:\n<tools>\n")
+    assert '<tool_call>\n{"name": "read", "arguments": {"path": "b"}}\n</tool_call>' in text
+    responses = "<tool_response>\none\n</tool_response>\n<tool_response>\ntwo\n</tool_response>"
+    assert f"user\n{responses}\nassistant\n" in text
+    with templated(hf, hf.chat_template) as tokenizer:
+        assert "tool\none\n" in tokenizer.decode(tokenizer.encode_chat(messages, tools=TOOLS))
+
+
+@pytest.mark.parametrize("template", ["HERMES", "OPENED", "PLAIN_ROLES", None])
+@pytest.mark.parametrize("reasoning", [None, "kept", "dropped"])
+def test_a_turn_with_calls_is_replayed_token_for_token(
+    hf: Any, template: str | None, reasoning: str | None
+) -> None:
+    text = hf.chat_template if template is None else getattr(templates, template)
+    with templated(hf, text) as tokenizer:
+        form = tokenizer.tool_format
+        raw = "Let me look.\n" + form.head + "read" + form.middle + '{"path": "b.txt"}'
+        raw += form.after + form.closing
+        more = {}
+        if reasoning is not None:
+            raw = (
+                f"<think>\nhm, so\n</think>\n\n{raw}"
+                if template != "OPENED"
+                else (f"hm, so\n</think>\n\n{raw}")
+            )
+            more = {"reasoning_content": "hm, so"} if reasoning == "kept" else {}
+        # Letter by letter: no tokenizer would cut the text like this.
+        generated = [token for letter in raw for token in tokenizer.encode(letter)]
+        prompt = tokenizer.encode_chat([user("a")], tools=TOOLS)
+        key = said("Let me look.", [("read", '{"path": "b.txt"}')])
+        tokenizer.remember(prompt, [*generated, END], raw, key)
+        again = call({"path": "b.txt"}, ident="other", **more)
+        again["content"] = "Let me look."
+        messages = [user("a"), again, result("text", "other")]
+        longer = tokenizer.encode_chat(messages, tools=TOOLS)
+        assert longer[: len(prompt) + len(generated) + 1] == [*prompt, *generated, END]
+        assert tokenizer.decode(longer[len(prompt) + len(generated) :]).count("text") == 1
+
+
+def test_reasoning_left_out_by_the_client_comes_back(hf: Any) -> None:
+    with templated(hf, templates.HERMES) as tokenizer:
+        prompt = tokenizer.encode_chat([user("a")])
+        generated = tokenizer.encode("<think>\nhm\n</think>\n\nSo it is.")
+        tokenizer.remember(prompt, generated, tokenizer.decode(generated), "So it is.")
+        messages = [user("a"), {"role": "assistant", "content": "So it is."}, user("b")]
+        longer = tokenizer.encode_chat(messages)
+        assert longer[: len(prompt) + len(generated) + 1] == [*prompt, *generated, END]
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        ([user("a"), result("b")], "messages[1].tool_call_id"),
+        ([user("a"), call({}, "x"), result("b", "y")], "messages[2].tool_call_id"),
+        ([user("a"), call("{")], "messages[1].tool_calls[0].function.arguments"),
+        ([user("a"), call("[1]")], "messages[1].tool_calls[0].function.arguments"),
+        ([{**call({}), "role": "user", "content": "a"}], "messages[0].tool_calls"),
+        ([{**call({}), "tool_calls": "x"}], "messages[0].tool_calls"),
+        ([{**call({}), "tool_calls": [{"id": "x"}]}], "messages[0].tool_calls[0]"),
+    ],
+)
+def test_wrong_calls_and_results_are_named(
+    hf: Any, messages: list[dict[str, Any]], param: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        ChatTokenizer(hf).encode_chat(messages)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("tools", "param"),
+    [
+        ("read", "tools"),
+        ([READ] * 200, "tools"),
+        ([READ, READ], "tools[1].function.name"),
+        ([{"type": "web_search"}], "tools[0]"),
+        ([{"type": "function"}], "tools[0].function"),
+        ([{"type": "function", "function": {"name": "a b"}}], "tools[0].function.name"),
+        (
+            [{"type": "function", "function": {"name": "a", "parameters": {"type": "array"}}}],
+            "tools[0].function.parameters",
+        ),
+        ([{"type": "function", "function": {"name": "a", "x": 1}}], "tools[0].function.x"),
+    ],
+)
+def test_wrong_tools_are_named(tools: object, param: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        read_tools(tools)
+    assert caught.value.param == param
+
+
+def test_a_tool_without_parameters_takes_none() -> None:
+    (tool,) = read_tools([{"type": "function", "function": {"name": "now"}}])
+    assert json.loads(tool.parameters) == {"type": "object", "properties": {}}
