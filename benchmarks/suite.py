@@ -11,11 +11,13 @@ from benchmarks import (
     branches,
     decode,
     exact,
+    grammar,
     hit,
     identical,
     overhead,
     plain,
     replay,
+    schemas,
     shared,
 )
 from benchmarks.bench import Bench
@@ -32,6 +34,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "overhead": overhead.measure,
     "exact": exact.measure,
     "batch": batch.measure,
+    "schemas": schemas.measure,
+    "grammar": grammar.measure,
 }
 
 

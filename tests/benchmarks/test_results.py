@@ -118,7 +118,7 @@ def test_the_commit_says_whether_files_changed(tmp_path: Path) -> None:
 
 def test_measurements_are_chosen_by_name() -> None:
     assert chosen(["hit", "plain"]) == ("plain", "hit")
-    assert len(chosen([])) == 10
+    assert len(chosen([])) == 12
     with pytest.raises(ConfigError, match="no measurement 'speed'"):
         chosen(["speed"])
 
