@@ -56,7 +56,7 @@ def cases(prompts: list[Prompt], count: int) -> Iterator[Case]:
 
 
 def _validates(text: str, schema: dict[str, Any]) -> bool:
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
     try:
         value = json.loads(text)
