@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentspark.config import EngineConfig
+    from agentspark.engine.chat_format import ChatFormat
     from agentspark.engine.engine import Engine
     from agentspark.engine.params import Labels, RequestOptions, SamplingParams
     from agentspark.engine.result import Completion
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChatFormat",
     "Completion",
     "Engine",
     "EngineConfig",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ChatFormat": "agentspark.engine.chat_format",
     "Completion": "agentspark.engine.result",
     "Engine": "agentspark.engine.engine",
     "EngineConfig": "agentspark.config",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from agentspark.cli.jsonl import check_messages, read_objects
 from agentspark.cli.prompts import check_id
@@ -14,11 +15,12 @@ from agentspark.models.chat import ChatTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One line of the file as token ids; ``kind`` is ``None`` where the line names none."""
+    """One line of the file, also as token ids; ``kind`` is ``None`` where the line names none."""
 
     id: str
     kind: str | None
     token_ids: list[int]
+    messages: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_prompts(path: Path, tokenizer: ChatTokenizer, limit: int | None = None) -> list[Prompt]:
@@ -38,7 +40,7 @@ def read_prompts(path: Path, tokenizer: ChatTokenizer, limit: int | None = None)
         if kind is not None and not isinstance(kind, str):
             raise DataError(f"{where}: kind must be a string.")
         messages = check_messages(line.get("messages"), where)
-        prompts.append(Prompt(ident, kind, tokenizer.encode_chat(messages)))
+        prompts.append(Prompt(ident, kind, tokenizer.encode_chat(messages), messages))
     if not prompts:
         raise DataError(f"{path} holds no prompts: write one JSON object a line.")
     return prompts

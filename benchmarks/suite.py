@@ -12,12 +12,14 @@ from benchmarks import (
     decode,
     exact,
     families,
+    grammar,
     hit,
     identical,
     overhead,
     plain,
     replay,
     scheduler,
+    schemas,
     shared,
 )
 from benchmarks.bench import Bench
@@ -36,6 +38,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "batch": batch.measure,
     "scheduler": scheduler.measure,
     "families": families.measure,
+    "schemas": schemas.measure,
+    "grammar": grammar.measure,
 }
 
 

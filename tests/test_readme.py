@@ -16,7 +16,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("code", blocks("python"), ids=["langchain", "engine"])
+@pytest.mark.parametrize("code", blocks("python"), ids=["langchain", "engine", "tools"])
 def test_python_blocks_run(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

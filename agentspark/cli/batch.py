@@ -32,7 +32,7 @@ def run_batch(
     def one(prompt: Prompt) -> Completion | RequestError:
         try:
             if prompt.messages is not None:
-                return engine.chat(prompt.messages, sampling, options=options)
+                return engine.chat(prompt.messages, sampling, chat=prompt.chat, options=options)
             return engine.generate(prompt.token_ids or [], sampling, options=options)
         except RequestError as error:
             return error
@@ -59,10 +59,12 @@ def to_line(prompt: Prompt, answer: Completion | RequestError) -> dict[str, Any]
             "metrics": None,
         }
     counts, timings = answer.counts, answer.timings
+    parts = {} if answer.answer is None else _parts(answer)
     return {
         "id": prompt.id,
         "token_ids": answer.token_ids,
         "text": answer.text,
+        **parts,
         "finish_reason": answer.finish_reason,
         "metrics": {
             "prompt_tokens": counts.prompt_tokens,
@@ -78,6 +80,16 @@ def to_line(prompt: Prompt, answer: Completion | RequestError) -> dict[str, Any]
             "total_ms": _ms(timings.total_s),
         },
     }
+
+
+def _parts(answer: Completion) -> dict[str, Any]:
+    """An answer that was taken apart: content, reasoning if the model reasons, calls."""
+    reasoning = {} if answer.reasoning is None else {"reasoning": answer.reasoning}
+    calls = [
+        {"id": call.id, "name": call.name, "arguments": call.arguments}
+        for call in answer.tool_calls
+    ]
+    return {"content": answer.content, **reasoning, "tool_calls": calls}
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 def generate(
     prompts: Annotated[
-        Path, typer.Option(help='JSON Lines: {"id", "messages"} or {"id", "prompt_token_ids"}.')
+        Path,
+        typer.Option(
+            help='JSON Lines: {"id", "messages"} or {"id", "prompt_token_ids"}. Beside messages, '
+            "tools, tool_choice, parallel_tool_calls, response_format, regex or choice."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="JSON Lines file to write, in the prompts' order.")],
     model: Model = "smollm2",

@@ -18,13 +18,16 @@ from benchmarks import (
     decode,
     exact,
     families,
+    grammar,
     hit,
     identical,
     overhead,
     plain,
     replay,
     scheduler,
+    schemas,
     shared,
+    structured,
 )
 from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement
@@ -208,3 +211,21 @@ def test_the_suite_gives_each_measurement_as_it_is_done(bench: Bench) -> None:
     done = list(run_suite(bench, ("identical", "decode")))
     assert [found.name for found in done] == ["identical", "decode"]
     assert all(found.took_ms is not None for found in done)
+
+
+def test_schemas_counts_what_validates(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "CASES", 3)
+    monkeypatch.setattr(schemas, "MAX_TOKENS", 200)
+    found = schemas.measure(bench)
+    assert found.value == 1.0 and found.figures["answers"] in (2, 3)
+    monkeypatch.setattr(structured, "_validates", lambda text, schema: False)
+    assert schemas.measure(bench).value == 0.0
+
+
+def test_grammar_answers_the_same_in_both_arms(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grammar, "CASES", 3)
+    found = grammar.measure(bench)
+    assert found.figures["same_output_share"] == 1.0
+    assert number(found, "accepted_length") > 1.0

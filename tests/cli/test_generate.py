@@ -161,3 +161,23 @@ def test_ctrl_c_leaves_whole_lines_and_no_final_file(tiny_target_dir, jsonl, tmp
     assert "Traceback" not in said
     assert not out.exists()
     assert all(len(line["token_ids"]) == 400 for line in read_jsonl(partial))
+
+
+def test_a_line_may_ask_for_tools_or_a_format(generate, jsonl):
+    tool = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
+    lines = [
+        {"id": 1, "messages": HELLO, "tools": [tool], "tool_choice": "required"},
+        {"id": 2, "messages": HELLO, "choice": ["yes", "no"]},
+    ]
+    said, answers = generate("--max-tokens", 60, prompts=jsonl("asked.jsonl", *lines))
+    assert said.code == 0
+    assert [call["name"] for call in answers[0]["tool_calls"]] == ["read"]
+    assert answers[0]["content"] == ""
+    assert answers[1]["text"] in ("yes", "no") and "tool_calls" not in answers[1]
+
+
+def test_a_line_that_asks_wrongly_is_named(generate, jsonl):
+    line = {"id": 1, "messages": HELLO, "tool_choice": "required"}
+    said, _ = generate(prompts=jsonl("wrong.jsonl", line))
+    assert said.code == 1
+    assert "line 1: tool_choice is 'required' and there are no tools" in said.err
