@@ -21,6 +21,8 @@ from agentspark.drafting.suffix_index import SharedTokens, SuffixIndex
 from agentspark.drafting.survival import SurvivalEstimator
 
 SOURCE = "suffix"
+# Where a copy came from, as its key says: the request's own prediction.
+PREDICTION = "prediction"
 
 # First guess of the conditional survival by match length, before anything was observed.
 _PRIOR = {2: 0.35, 3: 0.5, 4: 0.6, 5: 0.65, 6: 0.7, 8: 0.78, 12: 0.85, 16: 0.9, 24: 0.93, 32: 0.95}
@@ -38,12 +40,18 @@ class SuffixSource:
         self._scopes: OrderedDict[Hashable, SharedTokens] = OrderedDict()
         self.estimator = SurvivalEstimator(_prior)
 
-    def open(self, prompt_ids: Sequence[int], scope: Hashable | None = None) -> SuffixSession:
+    def open(
+        self,
+        prompt_ids: Sequence[int],
+        scope: Hashable | None = None,
+        prediction: Sequence[int] = (),
+    ) -> SuffixSession:
         """Begin a request. ``scope`` ``None`` keeps its tokens to itself.
 
-        Nothing is indexed before the first proposal is asked for, which is after the first token.
+        ``prediction`` is what the request's output may turn out to be. Nothing is indexed before
+        the first proposal is asked for, which is after the first token.
         """
-        return SuffixSession(self, prompt_ids, scope)
+        return SuffixSession(self, prompt_ids, scope, prediction)
 
     def shared(self, scope: Hashable) -> SharedTokens:
         """The scope's shared tokens; made if new."""
@@ -61,10 +69,14 @@ class SuffixSource:
 
 
 class SuffixSession:
-    """One request's view: its own tokens first, then its scope's."""
+    """One request's view: what was predicted of it, then its own tokens, then its scope's."""
 
     def __init__(
-        self, source: SuffixSource, prompt_ids: Sequence[int], scope: Hashable | None
+        self,
+        source: SuffixSource,
+        prompt_ids: Sequence[int],
+        scope: Hashable | None,
+        prediction: Sequence[int] = (),
     ) -> None:
         self._source = source
         self._scope = scope
@@ -72,6 +84,11 @@ class SuffixSession:
         self._said: list[int] = []
         self._tail = list(prompt_ids[-MAX_MATCH:])
         self._own: SuffixIndex | None = None
+        self._predicted: SuffixIndex | None = None
+        if prediction:
+            # Behind the end of the prompt, so that it is copied from its first tokens on.
+            self._predicted = SuffixIndex(source.capacity)
+            self._predicted.extend([*self._tail, *prediction])
 
     def extend(self, token_ids: Sequence[int]) -> None:
         """Committed output tokens, in order; rejected drafts must not be given."""
@@ -89,6 +106,10 @@ class SuffixSession:
         own = self._own if self._own is not None else self._index()
         tail = (self._tail + list(after))[-MAX_MATCH:] if after else self._tail
         where, match = "own", own.propose(tail, max_tokens)
+        if self._predicted is not None:
+            predicted = self._predicted.propose(tail, max_tokens)
+            if predicted is not None and (match is None or predicted.length >= match.length):
+                where, match = PREDICTION, predicted
         if self._scope is not None and (match is None or match.length < MAX_MATCH):
             other = self._source.shared(self._scope).index.propose(tail, max_tokens)
             if other is not None and (match is None or other.length > match.length):
@@ -103,6 +124,10 @@ class SuffixSession:
         """Tell how a proposal of ``propose`` fared: its drafts verified, and kept of those."""
         if isinstance(proposal.key, tuple):
             self._source.estimator.update(proposal.key, verified, accepted)
+
+    def predicted(self, proposal: Proposal) -> bool:
+        """Whether a proposal of ``propose`` was copied from the request's prediction."""
+        return isinstance(proposal.key, tuple) and proposal.key[0] == PREDICTION
 
     def close(self) -> None:
         """End the request: what it read and said is shared with its scope."""

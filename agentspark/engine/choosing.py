@@ -9,7 +9,7 @@ from torch import Tensor
 
 from agentspark.engine.grammar import bits as masks
 from agentspark.engine.grammar.bits import Bits
-from agentspark.engine.penalties import ban_early_end
+from agentspark.engine.penalties import add_bias, ban_early_end
 from agentspark.engine.sampler import argmax_ids, probabilities, token_logprobs
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.verify import verify_greedy, verify_sampled
@@ -43,6 +43,7 @@ def _processed(sequence: Sequence, raw: Tensor, end_ids: frozenset[int]) -> tupl
     logits = raw.to(torch.float32, copy=True)
     if sequence.history is not None:
         sequence.history.penalize(logits, params, proposal.token_ids)
+    add_bias(logits, params)
     if sequence.grammar is None:
         ban_early_end(logits, params, sequence.output.generated, end_ids)
     else:

@@ -25,7 +25,8 @@ class SamplingParams:
     ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 are off. Penalties follow
     the usual meaning: repetition (multiplicative, over prompt and output, 1 is off), presence and
     frequency (subtractive, over the output, 0 is off). ``logprobs`` is the number of alternatives
-    reported beside the chosen token, ``None`` for no log-probabilities at all. With a ``seed`` the
+    reported beside the chosen token, ``None`` for no log-probabilities at all. ``logit_bias`` adds
+    to the logits of single tokens, as ``(token id, -100 to 100)`` pairs. With a ``seed`` the
     output is the same every time, also with other options and in other company.
     """
 
@@ -41,6 +42,7 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     logprobs: int | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
     ignore_eos: bool = False
 
     @property
@@ -83,6 +85,9 @@ class SamplingParams:
             raise _reject("stop", self.stop, "strings that are not empty")
         if self.logprobs is not None and not 0 <= self.logprobs <= 20:
             raise _reject("logprobs", self.logprobs, "None or a number from 0 to 20")
+        for token, bias in self.logit_bias:
+            if token < 0 or not -100.0 <= bias <= 100.0:
+                raise _reject("logit_bias", {token: bias}, "token ids and -100 to 100")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Logit changes that depend on the tokens so far: penalties and the ban on ending early."""
+"""Changes of logits before sampling: penalties, biases and the ban on ending early."""
 
 from __future__ import annotations
 
@@ -76,6 +76,15 @@ class TokenHistory:
 
     def _ids(self, tokens: Iterable[int]) -> Tensor:
         return torch.tensor(list(tokens), dtype=torch.long, device=self._device)
+
+
+def add_bias(logits: Tensor, params: SamplingParams) -> None:
+    """Add ``logit_bias`` to every row of ``logits`` ``[R, V]``, in place."""
+    if params.logit_bias:
+        tokens, biases = zip(*params.logit_bias, strict=True)
+        ids = torch.tensor(tokens, device=logits.device)
+        values = torch.tensor(biases, dtype=logits.dtype, device=logits.device)
+        logits.index_add_(1, ids, values.expand(logits.shape[0], -1))
 
 
 def ban_early_end(

@@ -22,10 +22,13 @@ class Request:
     """One model call.
 
     ``constraint`` is what its output must look like, ``answer`` how its output is to be read
-    (``None``: as the text it is).
+    (``None``: as the text it is). ``prediction`` holds the tokens of what the output is expected
+    to be, if the caller has an idea: they are drafted where the output follows them and change
+    nothing else.
     """
 
     prompt_token_ids: Sequence[int]
+    prediction: Sequence[int] = ()
     sampling: SamplingParams = field(default_factory=SamplingParams)
     options: RequestOptions = field(default_factory=RequestOptions)
     labels: Labels = field(default_factory=Labels)
@@ -37,6 +40,12 @@ class Request:
         """Raise ``InvalidRequestError`` for what cannot be served, naming the field."""
         self.sampling.validate()
         self.options.validate()
+        for token, _ in self.sampling.logit_bias:
+            if token >= vocab_size:
+                raise InvalidRequestError(
+                    f"logit_bias names token {token} and the vocabulary ends at {vocab_size - 1}.",
+                    param="logit_bias",
+                )
         ids = self.prompt_token_ids
         if not ids:
             raise InvalidRequestError(

@@ -23,6 +23,8 @@ class Counts:
     ``accepted_histogram[k]`` counts the rounds that accepted ``k`` drafts.
     ``cache_break_position`` is the first position at which the prompt parts from everything cached.
     ``reasoning_tokens`` of the completion are reasoning, ``None`` where the model does not reason.
+    Of the drafts taken from the request's own prediction, ``prediction_accepted`` were kept and
+    ``prediction_rejected`` were not.
     """
 
     prompt_tokens: int
@@ -35,6 +37,8 @@ class Counts:
     accepted_histogram: list[int] = field(default_factory=list)
     cache_break_position: int | None = None
     reasoning_tokens: int | None = None
+    prediction_accepted: int = 0
+    prediction_rejected: int = 0
 
     @property
     def accepted_length(self) -> float | None:

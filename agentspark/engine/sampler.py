@@ -2,7 +2,7 @@
 
 Order of the steps, the same as in transformers (and, up to the place of min-p, in vLLM):
 
-1. repetition, frequency and presence penalties, ban on ending early (``penalties.py``);
+1. repetition, frequency and presence penalties, biases, ban on ending early (``penalties.py``);
 2. temperature;
 3. top-k: tokens less likely than the k-th go (ties at the cut stay);
 4. top-p: the smallest set of most likely tokens that holds ``top_p`` of the mass left by top-k

@@ -115,5 +115,5 @@ class Sequence:
     def plain_greedy(self) -> bool:
         """Whether the next tokens are argmaxes of unprocessed logits."""
         params = self.sampling
-        plain = params.greedy and not params.penalized and params.min_tokens == 0
-        return plain and self.grammar is None
+        processed = params.penalized or params.min_tokens > 0 or bool(params.logit_bias)
+        return params.greedy and not processed and self.grammar is None

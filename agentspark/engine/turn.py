@@ -11,6 +11,7 @@ import torch
 
 from agentspark.drafting.dspark import DSparkDrafter
 from agentspark.engine.choosing import choose_tokens, note_logprobs
+from agentspark.engine.counting import count_round
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.output import Emitted
@@ -211,7 +212,7 @@ class Turn:
             raw = outputs.logits[row : row + 1 + verified]
             row += 1 + verified
             if sequence in accepted:
-                self._count_round(sequence, verified, len(tokens) - 1)
+                count_round(sequence, verified, len(tokens) - 1)
                 sequence.computed += len(tokens)
             self._emit(sequence, tokens, raw)
 
@@ -238,15 +239,6 @@ class Turn:
                 torch.tensor(slots, device=device),
             )
             self.times.drafter_s += time.perf_counter() - began
-
-    def _count_round(self, sequence: Sequence, verified: int, accepted: int) -> None:
-        counts = sequence.counts
-        counts.rounds += 1
-        counts.verified_tokens += verified
-        counts.accepted_tokens += accepted
-        histogram = counts.accepted_histogram
-        histogram.extend([0] * (accepted + 1 - len(histogram)))
-        histogram[accepted] += 1
 
     def _emit(self, sequence: Sequence, tokens: list[int], raw: torch.Tensor) -> None:
         complete: FinishReason | None = None
