@@ -13,6 +13,7 @@ from agentspark.cli.demo import demo
 from agentspark.cli.generate import generate
 from agentspark.cli.pull import pull
 from agentspark.cli.replay import replay
+from agentspark.cli.serve import serve
 from agentspark.cli.train import train
 
 app = typer.Typer(
@@ -52,3 +53,4 @@ app.command(cls=CompareCommand)(compare)
 app.command()(train)
 app.command()(calibrate)
 app.command()(pull)
+app.command()(serve)

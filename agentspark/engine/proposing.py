@@ -40,6 +40,11 @@ class Proposing:
         """Drafts of one drafter block; 0 without a drafter."""
         return 0 if self._drafter is None else self._drafter.block_size
 
+    @property
+    def planner_name(self) -> str:
+        """``synchronous`` or ``asynchronous``: see ``dspark/scheduler.py``."""
+        return "asynchronous" if isinstance(self._planner, AsynchronousPlanner) else "synchronous"
+
     def draft(self, sequences: Seq[Sequence]) -> None:
         """Set every sequence's proposal; the drafter runs once for all that it drafts for."""
         for sequence in sequences:
