@@ -15,6 +15,9 @@ AgentSparkError
 │   ├── KVCapacityError         the request alone needs more KV blocks than the pool has
 │   ├── RequestCancelledError   the caller cancelled it
 │   └── RequestTimeoutError     it took longer than the time the caller gave it
+├── RemoteError                 a server somewhere else
+│   ├── RemoteStatusError       it answered with an error (``status``, ``code``, ``param``)
+│   └── RemoteConnectionError   it cannot be reached, or the connection broke or took too long
 ├── EngineError                 the engine as a whole
 │   ├── EngineClosedError       used after ``close``
 │   ├── EngineDiedError         the loop ended with an error; every handle gets it
@@ -99,6 +102,39 @@ class RequestCancelledError(RequestError):
 
 class RequestTimeoutError(RequestError):
     """The request took longer than the time its caller gave it."""
+
+
+class RemoteError(AgentSparkError):
+    """A server somewhere else did not do its part."""
+
+
+class RemoteStatusError(RemoteError):
+    """A server answered with an error.
+
+    ``status`` is ``None`` for an error in the middle of a stream. ``code`` and ``param`` are the
+    error's own, ``retry_after_s`` is when the server wants to be asked again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None,
+        code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+class RemoteConnectionError(RemoteError):
+    """A server cannot be reached, or the connection broke or took too long."""
 
 
 class EngineError(AgentSparkError):

@@ -13,7 +13,16 @@ HEAVY = ("torch", "transformers", "numpy", "langchain_core")
 
 
 @pytest.mark.parametrize(
-    "module", ["agentspark", "agentspark.models", "agentspark.engine.params", "agentspark.config"]
+    "module",
+    [
+        "agentspark",
+        "agentspark.models",
+        "agentspark.engine.params",
+        "agentspark.config",
+        "agentspark.cli.app",
+        "langchain_dspark",
+        "openai_dspark",
+    ],
 )
 def test_import_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print([n for n in {HEAVY!r} if n in sys.modules])"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +29,48 @@ SAMPLING: tuple[str, ...] = (
     "frequency_penalty",
 )
 OPTIONS: tuple[str, ...] = tuple(item.name for item in fields(RequestOptions))
-_OVERRIDES = frozenset((*SAMPLING, *OPTIONS, "model", "drafter", "timeout", "labels"))
+_OTHERS = ("model", "drafter", "timeout", "labels", "logit_bias")
+_SHAPES = ("tools", "tool_choice", "parallel_tool_calls", "response_format", "prediction")
+_KNOWN = frozenset((*SAMPLING, *OPTIONS, *_OTHERS, *_SHAPES))
+_PLAIN = {item.name: item.default for item in fields(RequestOptions)}
+_REMOTE_TIMEOUT_S = 600.0
 # LangChain's own switch; by the time a call arrives here it has been obeyed.
 _OBEYED = frozenset(("stream",))
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server, and how it is called."""
+
+    base_url: str
+    api_key: str | None = field(repr=False)
+    timeout_s: float
+    max_retries: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What one call asks of the engine. ``timeout_s`` covers the call without loading."""
+    """What one call asks for. ``timeout_s`` covers the call without loading.
+
+    ``sampling_given`` and ``options_given`` hold what was not left to the engine or the server.
+    ``tools``, ``tool_choice`` and ``response_format`` are in OpenAI's shapes.
+    """
 
     key: EngineKey
-    messages: list[dict[str, str]]
+    model: str
+    messages: list[dict[str, Any]]
     sampling: SamplingParams
+    sampling_given: dict[str, Any]
     options: RequestOptions
+    options_given: dict[str, Any]
     labels: Labels
     timeout_s: float | None
     max_retries: int
+    tools: list[dict[str, Any]] | None
+    tool_choice: str | dict[str, Any] | None
+    parallel_tool_calls: bool | None
+    response_format: dict[str, Any] | None
+    prediction: str | None
 
 
 def engine_key(chat: ChatDSpark, model: str, drafter: str | None) -> EngineKey:
@@ -60,10 +86,11 @@ def engine_key(chat: ChatDSpark, model: str, drafter: str | None) -> EngineKey:
 
 def build_call(
     chat: ChatDSpark,
-    messages: list[dict[str, str]],
+    messages: list[dict[str, Any]],
     stop: str | Sequence[str] | None,
     metadata: Mapping[str, Any],
     kwargs: Mapping[str, Any],
+    tags: Sequence[str] = (),
 ) -> Call:
     """Merge ``chat``'s fields with the call's ``stop`` and keyword arguments.
 
@@ -71,10 +98,10 @@ def build_call(
     """
     given = {_plain_name(name): value for name, value in kwargs.items() if name not in _OBEYED}
     for name in given:
-        if name not in _OVERRIDES:
+        if name not in _KNOWN:
             raise InvalidRequestError(
                 f"ChatDSpark takes no argument {name!r} per call: leave it out, or use one of "
-                + ", ".join(sorted(_OVERRIDES))
+                + ", ".join(sorted(_KNOWN))
                 + ".",
                 param=name,
             )
@@ -87,22 +114,47 @@ def build_call(
             param="timeout",
         )
     sampling = {name: given.get(name, getattr(chat, name)) for name in SAMPLING}
+    sampling = {name: value for name, value in sampling.items() if value is not None}
     options = {name: given.get(name, getattr(chat, name)) for name in OPTIONS}
-    options["cache_salt"] = options["cache_salt"] or _tenant(chat)
+    changed = {name: value for name, value in options.items() if value != _PLAIN[name]}
+    if chat.base_url is None:
+        options["cache_salt"] = options["cache_salt"] or _tenant(chat)
+    bias = _biases(given.get("logit_bias"))
+    if bias:
+        sampling["logit_bias"] = tuple(bias.items())
+    model = str(given.get("model", chat.model))
     return Call(
-        key=engine_key(
-            chat, str(given.get("model", chat.model)), given.get("drafter", chat.drafter)
-        ),
+        key=engine_key(chat, model, given.get("drafter", chat.drafter)),
+        model=model,
         messages=messages,
         sampling=SamplingParams(
-            **{name: value for name, value in sampling.items() if value is not None},
-            stop=tuple(stop if stop is not None else chat.stop or ()),
+            **sampling, stop=tuple(stop if stop is not None else chat.stop or ())
         ),
+        sampling_given=sampling,
         options=RequestOptions(**options),
-        labels=labels_of(given.get("labels"), metadata),
+        options_given=changed,
+        labels=labels_of(given.get("labels"), metadata, tags),
         timeout_s=timeout,
         max_retries=chat.max_retries,
+        **{name: given.get(name) for name in _SHAPES},
     )
+
+
+def address_of(chat: ChatDSpark) -> Address | None:
+    """The server that ``chat`` calls, ``None`` for an engine of this process."""
+    if chat.base_url is None:
+        return None
+    key = None if chat.api_key is None else chat.api_key.get_secret_value()
+    return Address(chat.base_url, key, chat.timeout or _REMOTE_TIMEOUT_S, chat.max_retries)
+
+
+def _biases(given: Mapping[Any, float] | None) -> dict[int, float]:
+    try:
+        return {int(token): float(bias) for token, bias in (given or {}).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidRequestError(
+            f"logit_bias={given!r} cannot be used: map token ids to numbers.", param="logit_bias"
+        ) from error
 
 
 def _absolute(name: str) -> str:

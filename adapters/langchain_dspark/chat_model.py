@@ -1,8 +1,8 @@
-"""``ChatDSpark``: LangChain's chat model over an engine in this process."""
+"""``ChatDSpark``: LangChain's chat model over an engine in this process, or over a server."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import asdict
 from pathlib import PurePath
@@ -12,26 +12,40 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableConfig, ensure_config
+from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from langchain_core.tools import BaseTool
 from langchain_core.utils import secret_from_env
-from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from agentspark.config import EngineConfig
 from agentspark.engine.params import Speculation, Verify
 from agentspark.errors import InvalidRequestError
-from langchain_dspark.call import Call, build_call, engine_key
+from langchain_dspark import local, remote
+from langchain_dspark.call import Call, address_of, build_call, engine_key
+from langchain_dspark.clients import Clients
 from langchain_dspark.engines import Leases
 from langchain_dspark.labels import labels_of, named
 from langchain_dspark.messages import to_engine_messages
+from langchain_dspark.pieces import PROVIDER, Piece
 from langchain_dspark.profile import profile_of
-from langchain_dspark.response import PROVIDER, to_chunk, to_result
-from langchain_dspark.running import adeltas, afinish, deltas, finish
+from langchain_dspark.response import to_chunk, to_result
 from langchain_dspark.serialization import allow_reading
+from langchain_dspark.structured import Method, Schema, structured
+from langchain_dspark.tools import choice_of, tools_of
 
 if TYPE_CHECKING:
-    from agentspark.models.chat import ChatTokenizer
+    from agentspark.engine.engine import Engine
 
 
 class ChatDSpark(BaseChatModel):
@@ -52,14 +66,22 @@ class ChatDSpark(BaseChatModel):
     and outputs as well (private data: texts can be read back from them), as ``agentspark train
     --from-traces`` needs.
 
-    A call may override every field but ``streaming``, ``max_retries``, ``api_key``,
+    With ``base_url`` (such as ``http://127.0.0.1:8000/v1``) calls go to that server instead:
+    ``agentspark serve``, or another that speaks OpenAI's API. It is then the server's business
+    what ``drafter``, ``engine_config``, ``trace`` and ``trace_tokens`` say here, and what a
+    ``None`` means. ``max_retries`` counts further tries after 408, 409, 429, 5xx and lost
+    connections, ``api_key`` is sent along.
+
+    A call may override every field but ``streaming``, ``max_retries``, ``api_key``, ``base_url``,
     ``engine_config``, ``trace`` and ``trace_tokens``, and give ``labels`` (see
-    ``langchain_dspark.labels``).
+    ``langchain_dspark.labels``), ``logit_bias``, ``prediction`` (text that the answer may repeat),
+    ``response_format`` and what ``bind_tools`` binds.
 
     Errors are those of ``agentspark.errors``; a wrong argument is named, none is ignored.
     """
 
     model: str = "smollm2"
+    base_url: str | None = None
     drafter: str | None = "auto"
     temperature: float | None = 0.0
     max_tokens: int | None = Field(
@@ -73,6 +95,7 @@ class ChatDSpark(BaseChatModel):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     stop: list[str] | None = None
+    tool_choice: str | None = None
     streaming: bool = False
     timeout: float | None = Field(default=None, gt=0)
     max_retries: int = Field(default=2, ge=0)
@@ -90,6 +113,7 @@ class ChatDSpark(BaseChatModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     _leases: Leases = PrivateAttr(default_factory=Leases)
+    _clients: Clients = PrivateAttr(default_factory=Clients)
 
     @field_validator("model", "drafter", "trace", mode="before")
     @classmethod
@@ -100,6 +124,14 @@ class ChatDSpark(BaseChatModel):
     @classmethod
     def _one_stop(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _a_server_has_its_own(self) -> Self:
+        for name in ("drafter", "engine_config", "trace"):
+            value = getattr(self, name)
+            if self.base_url is not None and value != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is the server's to choose: leave it out with base_url")
+        return self
 
     @property
     def _llm_type(self) -> str:
@@ -140,11 +172,12 @@ class ChatDSpark(BaseChatModel):
         return profile_of(self.model)
 
     def close(self) -> None:
-        """Give back the engines this model has used; the next call takes one again.
+        """Give back the engines and connections this model has used; the next call takes new ones.
 
         An engine that no other ``ChatDSpark`` uses is closed at once and its memory freed.
         """
         self._leases.close()
+        self._clients.close()
 
     def __enter__(self) -> Self:
         """Return this model; leaving the block closes it."""
@@ -155,19 +188,66 @@ class ChatDSpark(BaseChatModel):
 
     def get_token_ids(self, text: str) -> list[int]:
         """The target's own token ids of ``text``, for counting (loads the engine)."""
-        return self._tokenizer().encode(text)
+        return self._engine().target.tokenizer.encode(text)
 
     def get_num_tokens_from_messages(
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
         """Tokens of the prompt that ``messages`` make, template included (loads the engine)."""
-        if tools:
-            raise InvalidRequestError("Tools cannot be counted: none can be given.", param="tools")
-        return len(self._tokenizer().encode_chat(to_engine_messages(messages)))
+        bound = {"tools": tools_of(tools)} if tools else {}
+        call = build_call(self, to_engine_messages(messages), None, {}, bound)
+        request = self._engine().chat_request(
+            call.messages, call.sampling, chat=local.chat_format(call)
+        )
+        return len(request.prompt_token_ids)
 
-    def _tokenizer(self) -> ChatTokenizer:
-        key = engine_key(self, self.model, self.drafter)
-        return self._leases.engine(key).target.tokenizer
+    def _engine(self) -> Engine:
+        if self.base_url is not None:
+            raise InvalidRequestError(
+                "A server's tokens cannot be counted before a call: read usage_metadata after it.",
+                param="base_url",
+            )
+        return self._leases.engine(engine_key(self, self.model, self.drafter))
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | dict[str, Any] | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Let the model call ``tools``: functions, classes, LangChain tools or OpenAI's JSON.
+
+        ``tool_choice``: ``auto``, ``none``, ``any`` (or ``required``, ``True``), or one tool's
+        name; ``None`` is the model's own ``tool_choice``. Calls always fit the tools' schemas:
+        one that cannot be kept in full is an error, unless ``strict`` is ``False``.
+        ``parallel_tool_calls=False`` allows one call at a time.
+        """
+        given = tools_of(tools, strict=strict)
+        choice = choice_of(self.tool_choice if tool_choice is None else tool_choice, given)
+        shape = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
+        kept = {name: value for name, value in shape.items() if value is not None}
+        return super().bind(tools=given, **kept, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: Schema,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Make answers instances of ``schema`` (a Pydantic class), or mappings that fit it.
+
+        ``method``: ``json_schema`` constrains the text to the schema, ``function_calling`` makes
+        the model call a tool with it, ``json_mode`` constrains the text to some JSON object and
+        leaves the schema to your prompt. ``include_raw`` gives ``raw``, ``parsed`` and
+        ``parsing_error`` and raises nothing.
+        """
+        return structured(self, schema, method, include_raw, strict, kwargs)
 
     def stream(
         self,
@@ -197,9 +277,11 @@ class ChatDSpark(BaseChatModel):
                 yield chunk
 
     def _with_labels(self, config: RunnableConfig | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-        # LangChain hands a stream's metadata to its callbacks but not to _stream.
-        metadata = {**(self.metadata or {}), **(ensure_config(config).get("metadata") or {})}
-        labels = named(labels_of(kwargs.get("labels"), metadata))
+        # LangChain hands a stream's metadata and tags to its callbacks but not to _stream.
+        given = ensure_config(config)
+        metadata = {**(self.metadata or {}), **(given.get("metadata") or {})}
+        tags = [*(self.tags or ()), *(given.get("tags") or ())]
+        labels = named(labels_of(kwargs.get("labels"), metadata, tags))
         return {**kwargs, "labels": labels} if labels else kwargs
 
     def _generate(
@@ -210,7 +292,8 @@ class ChatDSpark(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         call = self._call(messages, stop, run_manager, kwargs)
-        return to_result(finish(self._leases, call))
+        with closing(self._pieces(call)) as pieces:
+            return to_result(list(pieces))
 
     async def _agenerate(
         self,
@@ -220,7 +303,8 @@ class ChatDSpark(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         call = self._call(messages, stop, run_manager, kwargs)
-        return to_result(await afinish(self._leases, call))
+        async with aclosing(self._apieces(call)) as pieces:
+            return to_result([piece async for piece in pieces])
 
     def _stream(
         self,
@@ -230,11 +314,11 @@ class ChatDSpark(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         call = self._call(messages, stop, run_manager, kwargs)
-        with closing(deltas(self._leases, call)) as stream:
-            for delta in stream:
-                chunk = to_chunk(delta)
+        with closing(self._pieces(call)) as pieces:
+            for piece in pieces:
+                chunk = to_chunk(piece)
                 if run_manager is not None:
-                    run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                    run_manager.on_llm_new_token(piece.content, chunk=chunk)
                 yield chunk
 
     async def _astream(
@@ -245,12 +329,24 @@ class ChatDSpark(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         call = self._call(messages, stop, run_manager, kwargs)
-        async with aclosing(adeltas(self._leases, call)) as stream:
-            async for delta in stream:
-                chunk = to_chunk(delta)
+        async with aclosing(self._apieces(call)) as pieces:
+            async for piece in pieces:
+                chunk = to_chunk(piece)
                 if run_manager is not None:
-                    await run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                    await run_manager.on_llm_new_token(piece.content, chunk=chunk)
                 yield chunk
+
+    def _pieces(self, call: Call) -> Generator[Piece, None, None]:
+        address = address_of(self)
+        if address is None:
+            return local.pieces(self._leases, call)
+        return remote.pieces(self._clients, call, address)
+
+    def _apieces(self, call: Call) -> AsyncGenerator[Piece, None]:
+        address = address_of(self)
+        if address is None:
+            return local.apieces(self._leases, call)
+        return remote.apieces(self._clients, call, address)
 
     def _call(
         self,
@@ -260,7 +356,8 @@ class ChatDSpark(BaseChatModel):
         kwargs: dict[str, Any],
     ) -> Call:
         metadata = (run_manager.metadata or {}) if run_manager is not None else {}
-        return build_call(self, to_engine_messages(messages), stop, metadata, kwargs)
+        tags = (run_manager.tags or []) if run_manager is not None else []
+        return build_call(self, to_engine_messages(messages), stop, metadata, kwargs, tags)
 
 
 allow_reading(ChatDSpark)

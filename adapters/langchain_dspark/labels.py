@@ -1,14 +1,15 @@
 """Where a model call stands in its agent's work, as LangChain callers say it.
 
-Three ways, the first that names a field wins: the call's own ``labels=``, ``agentspark_run``,
+Four ways, the first that names a field wins: the call's own ``labels=``; ``agentspark_run``,
 ``agentspark_step``, ``agentspark_step_name``, ``agentspark_step_kind``, ``agentspark_parent`` and
-``agentspark_arm`` in the config's (or the model's) ``metadata``, and the node name that LangGraph
-puts there, as the step's name.
+``agentspark_arm`` in the config's (or the model's) ``metadata``; tags of the same names, such as
+``agentspark_run:report``; and the node name that LangGraph puts into the metadata, as the step's
+name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -19,9 +20,14 @@ _PREFIX = "agentspark_"
 _NAMES = tuple(item.name for item in fields(Labels))
 
 
-def labels_of(given: Labels | Mapping[str, Any] | None, metadata: Mapping[str, Any]) -> Labels:
-    """Merge a call's ``labels`` with its ``metadata``; ``InvalidRequestError`` names a bad one."""
-    found = {name: metadata.get(_PREFIX + name) for name in _NAMES}
+def labels_of(
+    given: Labels | Mapping[str, Any] | None,
+    metadata: Mapping[str, Any],
+    tags: Iterable[str] = (),
+) -> Labels:
+    """Merge a call's labels, metadata and tags; ``InvalidRequestError`` names a bad one."""
+    tagged = _from_tags(tags)
+    found = {name: metadata.get(_PREFIX + name, tagged.get(name)) for name in _NAMES}
     if found["step_name"] is None:
         found["step_name"] = metadata.get("langgraph_node")
     own = asdict(given) if isinstance(given, Labels) else dict(given or {})
@@ -40,6 +46,16 @@ def labels_of(given: Labels | Mapping[str, Any] | None, metadata: Mapping[str, A
 def named(labels: Labels) -> dict[str, Any]:
     """The labels that are set, as a mapping."""
     return {name: value for name, value in asdict(labels).items() if value is not None}
+
+
+def _from_tags(tags: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for tag in tags:
+        name, colon, value = tag.partition(":")
+        name = name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else ""
+        if colon and value and name in _NAMES:
+            found[name] = int(value) if name == "step" and value.isdecimal() else value
+    return found
 
 
 def _reject(name: str, value: object, want: str) -> InvalidRequestError:

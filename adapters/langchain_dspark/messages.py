@@ -1,8 +1,10 @@
-"""LangChain messages as the role/content mappings the engine's chat template takes."""
+"""LangChain messages as the engine and OpenAI's API take them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
@@ -14,6 +16,7 @@ from langchain_core.messages import (
 )
 
 from agentspark.errors import InvalidRequestError
+from langchain_dspark.response import REASONING
 
 _ROLES: tuple[tuple[type[BaseMessage], str], ...] = (
     (SystemMessage, "system"),
@@ -21,17 +24,47 @@ _ROLES: tuple[tuple[type[BaseMessage], str], ...] = (
     (AIMessage, "assistant"),
     (ToolMessage, "tool"),
 )
+# Parts of an assistant's content that say again what its other fields hold.
+_SAID_ELSEWHERE = frozenset(("tool_use", "tool_call", "tool_call_chunk", "reasoning", "thinking"))
 
 
-def to_engine_messages(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
-    """Map each message to ``{"role", "content"}``.
+def to_engine_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """Map each message to its role, content, tool calls and reasoning.
 
     Raises ``InvalidRequestError`` for what a text model cannot be shown: images and other media,
-    tool calls, and message types without a role.
+    and message types without a role.
     """
+    return [_message(message, place) for place, message in enumerate(messages)]
+
+
+def _message(message: BaseMessage, place: int) -> dict[str, Any]:
+    mapped: dict[str, Any] = {"role": _role(message, place), "content": _text(message, place)}
+    if message.name is not None and not isinstance(message, ToolMessage):
+        mapped["name"] = message.name
+    if isinstance(message, ToolMessage):
+        mapped["tool_call_id"] = message.tool_call_id
+    if isinstance(message, AIMessage):
+        calls = _calls(message)
+        if calls:
+            mapped["tool_calls"] = calls
+        reasoning = message.additional_kwargs.get(REASONING)
+        if isinstance(reasoning, str) and reasoning:
+            mapped["reasoning_content"] = reasoning
+    return mapped
+
+
+def _calls(message: AIMessage) -> list[dict[str, Any]]:
+    """The calls; ids that are missing are made up of their place."""
     return [
-        {"role": _role(message, place), "content": _text(message, place)}
-        for place, message in enumerate(messages)
+        {
+            "id": call["id"] or f"call_{number}",
+            "type": "function",
+            "function": {
+                "name": call["name"],
+                "arguments": json.dumps(call["args"], ensure_ascii=False),
+            },
+        }
+        for number, call in enumerate(message.tool_calls)
     ]
 
 
@@ -42,10 +75,6 @@ def _reject(place: int, what: str) -> InvalidRequestError:
 def _role(message: BaseMessage, place: int) -> str:
     if isinstance(message, ChatMessage):
         return message.role
-    if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls):
-        raise _reject(
-            place, "tool calls cannot be rendered for this model yet: leave the message out."
-        )
     for kind, role in _ROLES:
         if isinstance(message, kind):
             return role
@@ -66,6 +95,8 @@ def _text(message: BaseMessage, place: int) -> str:
             parts.append(block)
         elif block.get("type") == "text" and isinstance(block.get("text"), str):
             parts.append(block["text"])
+        elif isinstance(message, AIMessage) and block.get("type") in _SAID_ELSEWHERE:
+            continue
         else:
             raise _reject(
                 place, f"content of type {block.get('type')!r} cannot be read: give text only."

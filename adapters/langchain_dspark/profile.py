@@ -16,9 +16,11 @@ def profile_of(model: str) -> ModelProfile:
         image_inputs=False,
         audio_inputs=False,
         video_inputs=False,
-        reasoning_output=False,
-        tool_calling=False,
-        structured_output=False,
+        text_inputs=True,
+        text_outputs=True,
+        tool_calling=True,
+        tool_choice=True,
+        structured_output=True,
     )
     context = _CONTEXT.get(model) or _context_in(Path(model))
     if context is not None:

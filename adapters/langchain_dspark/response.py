@@ -1,79 +1,110 @@
-"""A finished request as LangChain's message, chunk, usage and response metadata."""
+"""Pieces of an answer as LangChain's messages and chunks."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import (
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from agentspark.engine.result import Completion, Delta
+from langchain_dspark.pieces import CallPiece, Figures, Piece
 
-PROVIDER = "agentspark"
+REASONING = "reasoning_content"
 
 
-def to_result(completion: Completion) -> ChatResult:
-    """The answer of ``invoke``: one generation with its figures."""
+def to_result(pieces: Sequence[Piece]) -> ChatResult:
+    """The answer of ``invoke``: one generation made of all ``pieces``."""
+    calls, invalid = _calls([call for piece in pieces for call in piece.calls])
+    reasoning = "".join(piece.reasoning for piece in pieces)
+    figures = pieces[-1].figures
+    assert figures is not None, "the last piece brings the figures"
     message = AIMessage(
-        content=completion.text,
-        usage_metadata=usage(completion),
-        response_metadata=metadata(completion),
+        content="".join(piece.content for piece in pieces),
+        additional_kwargs={REASONING: reasoning} if reasoning else {},
+        tool_calls=calls,
+        invalid_tool_calls=invalid,
+        usage_metadata=usage(figures),
+        response_metadata=figures.metadata,
     )
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def to_chunk(delta: Delta) -> ChatGenerationChunk:
+def to_chunk(piece: Piece) -> ChatGenerationChunk:
     """One piece of a stream; the last one carries the figures and ``chunk_position="last"``."""
-    if delta.completion is None:
-        return ChatGenerationChunk(message=AIMessageChunk(content=delta.text))
+    calls: list[ToolCallChunk] = [
+        tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
+        for call in _joined(piece.calls)
+    ]
+    given: dict[str, Any] = {}
+    if piece.figures is not None:
+        given = {
+            "usage_metadata": usage(piece.figures),
+            "response_metadata": piece.figures.metadata,
+            "chunk_position": "last",
+        }
     return ChatGenerationChunk(
         message=AIMessageChunk(
-            content=delta.text,
-            usage_metadata=usage(delta.completion),
-            response_metadata=metadata(delta.completion),
-            chunk_position="last",
+            content=piece.content,
+            additional_kwargs={REASONING: piece.reasoning} if piece.reasoning else {},
+            tool_call_chunks=calls,
+            **given,
         )
     )
 
 
-def usage(completion: Completion) -> UsageMetadata:
-    """Token counts in LangChain's terms; ``cache_read`` is part of ``input_tokens``."""
-    counts = completion.counts
-    return UsageMetadata(
-        input_tokens=counts.prompt_tokens,
-        output_tokens=counts.completion_tokens,
-        total_tokens=counts.prompt_tokens + counts.completion_tokens,
-        input_token_details=InputTokenDetails(cache_read=counts.cached_tokens),
+def usage(figures: Figures) -> UsageMetadata:
+    """Token counts in LangChain's terms; the details are parts of the totals."""
+    found = UsageMetadata(
+        input_tokens=figures.prompt_tokens,
+        output_tokens=figures.completion_tokens,
+        total_tokens=figures.prompt_tokens + figures.completion_tokens,
     )
+    if figures.cached_tokens is not None:
+        found["input_token_details"] = InputTokenDetails(cache_read=figures.cached_tokens)
+    if figures.reasoning_tokens is not None:
+        found["output_token_details"] = OutputTokenDetails(reasoning=figures.reasoning_tokens)
+    return found
 
 
-def metadata(completion: Completion) -> dict[str, Any]:
-    """Model, finish reason, acceptance and timings (milliseconds; ``None`` is unknown)."""
-    counts, timings = completion.counts, completion.timings
-    return {
-        "model_name": completion.model,
-        "model_provider": PROVIDER,
-        "finish_reason": completion.finish_reason,
-        "request_id": completion.request_id,
-        "drafter": completion.drafter,
-        "speculation": {
-            "rounds": counts.rounds,
-            "draft_tokens": counts.draft_tokens,
-            "verified_tokens": counts.verified_tokens,
-            "accepted_tokens": counts.accepted_tokens,
-            "accepted_length": counts.accepted_length,
-            "accepted_histogram": list(counts.accepted_histogram),
-        },
-        "timings": {
-            "queue_ms": _ms(timings.queue_s),
-            "prefill_ms": _ms(timings.prefill_s),
-            "ttft_ms": _ms(timings.ttft_s),
-            "decode_ms": _ms(timings.decode_s),
-            "total_ms": _ms(timings.total_s),
-        },
-    }
+def _joined(pieces: Sequence[CallPiece]) -> list[CallPiece]:
+    """One piece per call: LangChain joins pieces of different chunks, but not within one."""
+    whole: dict[int, CallPiece] = {}
+    for piece in pieces:
+        before = whole.get(piece.index)
+        if before is not None:
+            piece = CallPiece(
+                piece.index,
+                before.id or piece.id,
+                before.name or piece.name,
+                before.arguments + piece.arguments,
+            )
+        whole[piece.index] = piece
+    return list(whole.values())
 
 
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000.0, 3)
+def _calls(pieces: Sequence[CallPiece]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """Whole calls; one whose arguments are no JSON object (it was cut off) is invalid."""
+    calls: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for call in _joined(pieces):
+        try:
+            arguments = json.loads(call.arguments)
+        except ValueError:
+            arguments = None
+        if isinstance(arguments, dict) and call.name is not None:
+            calls.append(tool_call(name=call.name, args=arguments, id=call.id))
+        else:
+            problem = "the arguments are no JSON object"
+            invalid.append(
+                invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=problem)
+            )
+    return calls, invalid

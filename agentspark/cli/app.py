@@ -15,6 +15,7 @@ from agentspark.cli.export import export
 from agentspark.cli.generate import generate
 from agentspark.cli.pull import pull
 from agentspark.cli.replay import replay
+from agentspark.cli.serve import serve
 from agentspark.cli.train import train
 
 app = typer.Typer(
@@ -56,3 +57,4 @@ app.command()(calibrate)
 app.command("eval")(evaluate)
 app.command()(export)
 app.command()(pull)
+app.command()(serve)

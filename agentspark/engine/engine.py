@@ -258,6 +258,16 @@ class Engine:
         )
 
     @property
+    def alive(self) -> bool:
+        """Whether the engine takes requests: it is not closed and its loop has not died."""
+        return self._loop.alive
+
+    @property
+    def scheduler(self) -> str:
+        """Which planner cuts the drafts: ``synchronous`` or ``asynchronous``."""
+        return self._parts.turn.proposing.planner_name
+
+    @property
     def drafter(self) -> Drafter | None:
         """The drafter, if there is one; it belongs to the engine's loop."""
         return self._parts.drafter

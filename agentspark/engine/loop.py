@@ -43,6 +43,11 @@ class EngineLoop:
             self._thread.join()
             raise self._failure
 
+    @property
+    def alive(self) -> bool:
+        """Whether requests are still taken: neither closed nor dead."""
+        return self._death is None and not self._closing
+
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence; raises if the engine is closed or has died."""
         with self._wake:

@@ -48,6 +48,11 @@ class Proposing:
     def _confident(self) -> bool:
         return self._drafter is None or self._drafter.confident
 
+    @property
+    def planner_name(self) -> str:
+        """``synchronous`` or ``asynchronous``: see ``dspark/scheduler.py``."""
+        return "asynchronous" if isinstance(self._planner, AsynchronousPlanner) else "synchronous"
+
     def draft(self, sequences: Seq[Sequence]) -> None:
         """Set every sequence's proposal; the drafter runs once for all that it drafts for."""
         for sequence in sequences:

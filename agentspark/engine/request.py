@@ -21,10 +21,10 @@ def new_request_id() -> str:
 class Request:
     """One model call.
 
-    ``prediction`` holds the tokens of what the output is expected to be, if the caller has an
-    idea: they are drafted where the output follows them and change nothing else. ``constraint``
-    is what the output must look like, ``answer`` how it is to be read (``None``: as the text it
-    is).
+    ``constraint`` is what its output must look like, ``answer`` how its output is to be read
+    (``None``: as the text it is). ``prediction`` holds the tokens of what the output is expected
+    to be, if the caller has an idea: they are drafted where the output follows them and change
+    nothing else.
     """
 
     prompt_token_ids: Sequence[int]

@@ -22,9 +22,9 @@ class Counts:
     ``verified_tokens`` of them went through the target, ``accepted_tokens`` of those were kept.
     ``accepted_histogram[k]`` counts the rounds that accepted ``k`` drafts.
     ``cache_break_position`` is the first position at which the prompt parts from everything cached.
+    ``reasoning_tokens`` of the completion are reasoning, ``None`` where the model does not reason.
     Of the drafts taken from the request's own prediction, ``prediction_accepted`` were kept and
     ``prediction_rejected`` were not.
-    ``reasoning_tokens`` of the completion are reasoning, ``None`` where the model does not reason.
     """
 
     prompt_tokens: int
@@ -36,9 +36,9 @@ class Counts:
     accepted_tokens: int = 0
     accepted_histogram: list[int] = field(default_factory=list)
     cache_break_position: int | None = None
+    reasoning_tokens: int | None = None
     prediction_accepted: int = 0
     prediction_rejected: int = 0
-    reasoning_tokens: int | None = None
 
     @property
     def accepted_length(self) -> float | None:

@@ -71,6 +71,10 @@ class ChatTokenizer:
         hidden = self._control_ids - shown
         return self._decode([token for token in token_ids if token not in hidden])
 
+    def encode_continuation(self, text: str) -> list[int]:
+        """Token ids of plain ``text`` that does not begin a sequence."""
+        return self._encode_middle(text, markup=False)
+
     def stream(self, shown: frozenset[int] = frozenset()) -> TextStream:
         """A new incremental detokenizer whose pieces add up to ``decode`` of all its tokens."""
         return TextStream(self._decode, skipped=self._control_ids - shown, joined=self._byte_ids)

@@ -98,11 +98,12 @@ class TraceContext:
         names one, with this context's repetition; a call of a known run that has no step number
         gets the run's next one, from 1.
         """
-        run = self._run(labels.run)
+        run, arm = self._run(labels.run), self.arm or labels.arm
         step = labels.step
         if run is not None:
-            step = self._step(run, step)
-        return dataclasses.replace(labels, run=run, step=step, arm=self.arm or labels.arm)
+            # Each arm counts for itself: in one process they may take turns.
+            step = self._step(f"{arm or ''}:{run}", step)
+        return dataclasses.replace(labels, run=run, step=step, arm=arm)
 
     def limit(self, options: RequestOptions) -> RequestOptions:
         """The options that this arm allows: no speculation and no shared prefix in the baseline."""

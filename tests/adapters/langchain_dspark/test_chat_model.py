@@ -211,9 +211,9 @@ async def test_leaving_a_stream_early_cancels_its_request(tiny_name, tmp_path):
 
 
 def test_wrong_arguments_are_named(chat):
-    with pytest.raises(InvalidRequestError, match="'tools'") as caught:
-        chat.invoke("a", tools=[])
-    assert caught.value.param == "tools"
+    with pytest.raises(InvalidRequestError, match="'functions'") as caught:
+        chat.invoke("a", functions=[])
+    assert caught.value.param == "functions"
     with pytest.raises(InvalidRequestError, match="max_tokens"):
         chat.invoke("a", max_tokens=0)
     with pytest.raises(InvalidRequestError, match="timeout=0"):
@@ -224,8 +224,9 @@ def test_wrong_arguments_are_named(chat):
         chat.invoke([])
     with pytest.raises(ContextLengthError):
         chat.invoke("word " * 3000)
-    with pytest.raises(ValidationError, match="base_url"):
-        ChatDSpark(base_url="http://localhost")
+    for own in ({"drafter": None}, {"trace": "t"}, {"engine_config": EngineConfig()}):
+        with pytest.raises(ValidationError, match="the server's to choose"):
+            ChatDSpark(base_url="http://localhost", **own)
     with pytest.raises(ValidationError, match="timeout"):
         ChatDSpark(timeout=0)
 

@@ -30,7 +30,7 @@ def test_every_role_has_its_message():
         {"role": "system", "content": "s"},
         {"role": "user", "content": "ab"},
         {"role": "assistant", "content": "c"},
-        {"role": "tool", "content": "d"},
+        {"role": "tool", "content": "d", "tool_call_id": "1"},
         {"role": "user", "content": "e"},
     ]
 
@@ -39,7 +39,6 @@ def test_every_role_has_its_message():
     "message",
     [
         HumanMessage([{"type": "image_url", "image_url": {"url": "data:"}}]),
-        AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}]),
         FunctionMessage("x", name="f"),
     ],
 )
@@ -47,6 +46,32 @@ def test_what_a_text_model_cannot_be_shown_is_named(message):
     with pytest.raises(InvalidRequestError, match=r"messages\[1\]") as caught:
         to_engine_messages([HumanMessage("fine"), message])
     assert caught.value.param == "messages"
+
+
+def test_calls_and_reasoning_go_back_as_they_were():
+    call = {"name": "f", "args": {"a": "ü"}, "id": "1", "type": "tool_call"}
+    content = [{"type": "text", "text": "so"}, {"type": "tool_use", "id": "1", "name": "f"}]
+    message = AIMessage(content, tool_calls=[call], additional_kwargs={"reasoning_content": "hm"})
+    assert to_engine_messages([message]) == [
+        {
+            "role": "assistant",
+            "content": "so",
+            "tool_calls": [
+                {
+                    "id": "1",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": '{"a": "ü"}'},
+                }
+            ],
+            "reasoning_content": "hm",
+        }
+    ]
+
+
+def test_tags_label_too_but_metadata_wins():
+    tags = ["mine", "agentspark_run:report", "agentspark_step:4", "agentspark_nonsense:1"]
+    assert labels_of(None, {}, tags) == Labels(run="report", step=4)
+    assert labels_of(None, {"agentspark_run": "r"}, tags) == Labels(run="r", step=4)
 
 
 def test_a_calls_labels_win_over_metadata_and_that_over_the_node_name():

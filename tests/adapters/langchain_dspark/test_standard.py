@@ -11,9 +11,11 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:The function `load` is in beta:langchain_core._api.LangChainBetaWarning"
 )
 
+ENVIRONMENT = {"AGENTSPARK_API_KEY": "from-the-environment"}
 
-class TestChatDSparkUnit(ChatModelUnitTests):
-    """No tools and no structured output yet: the suite sees that ``bind_tools`` is the base's."""
+
+class TestInProcess(ChatModelUnitTests):
+    """Over an engine of this process."""
 
     @property
     def chat_model_class(self) -> type[ChatDSpark]:
@@ -25,8 +27,12 @@ class TestChatDSparkUnit(ChatModelUnitTests):
 
     @property
     def init_from_env_params(self) -> tuple[dict, dict, dict]:
-        return (
-            {"AGENTSPARK_API_KEY": "from-the-environment"},
-            {"model": "smollm2"},
-            {"api_key": "from-the-environment"},
-        )
+        return ENVIRONMENT, self.chat_model_params, {"api_key": "from-the-environment"}
+
+
+class TestAtAServer(TestInProcess):
+    """Over HTTP."""
+
+    @property
+    def chat_model_params(self) -> dict:
+        return {"model": "smollm2", "base_url": "http://127.0.0.1:8000/v1"}

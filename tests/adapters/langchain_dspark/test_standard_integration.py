@@ -1,4 +1,7 @@
-"""LangChain's own integration suite, over a real engine with a tiny random target."""
+"""LangChain's own integration suite on the real default target, in this process and on a server.
+
+The target is weak: it does not choose to call tools, so its ``tool_choice`` is ``any``.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,38 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
+from agentspark.config import EngineConfig
+from agentspark.engine.engine import Engine
 from langchain_dspark import ChatDSpark
 
+from ..serving import MODEL, serving
 
-class TestChatDSparkIntegration(ChatModelIntegrationTests):
-    """Text only for now: no tools, no structured output, no media."""
+pytestmark = pytest.mark.real
 
-    @pytest.fixture(autouse=True)
-    def _models(self, chat: ChatDSpark, tiny_name: str, tiny_qwen3_dir, monkeypatch) -> None:
-        # ``chat`` keeps the engine open, so that the suite's many models share it. Answers name
-        # their model by its folder's name, which is also its path from the folder above.
-        self.model_name, self.other = tiny_name, tiny_qwen3_dir.name
-        monkeypatch.chdir(tiny_qwen3_dir.parent)
+PROMPT = "The cache keeps the keys and values of every prefix. " * 4
+
+
+@pytest.fixture(scope="module")
+def at_server():
+    """The parameters of a model behind a real server."""
+    config = EngineConfig(kv_tokens=16384)
+    with serving(Engine.load("smollm2", config=config)) as running:
+        yield {"model": MODEL, "base_url": f"{running.url}/v1"}
+
+
+@pytest.fixture(scope="module")
+def in_process():
+    """The parameters of a model in this process, whose engine is kept open."""
+    with ChatDSpark(model="smollm2", max_tokens=1) as model:
+        model.invoke("load")
+        yield {"model": "smollm2"}
+
+
+class Suite(ChatModelIntegrationTests):
+    """No media: the targets read text only."""
+
+    where: dict
+    other: str
 
     @property
     def chat_model_class(self) -> type[ChatDSpark]:
@@ -25,11 +48,11 @@ class TestChatDSparkIntegration(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict:
-        return {"model": self.model_name, "drafter": None}
+        return {**self.where, "tool_choice": "any"}
 
     @property
     def standard_chat_model_params(self) -> dict:
-        return {**super().standard_chat_model_params, "max_tokens": 20}
+        return {**super().standard_chat_model_params, "max_tokens": 48}
 
     @property
     def supported_usage_metadata_details(self) -> dict:
@@ -40,13 +63,43 @@ class TestChatDSparkIntegration(ChatModelIntegrationTests):
         return self.other
 
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
-        model = ChatDSpark(**self.chat_model_params, max_tokens=4)
-        prompt = "The cache keeps the keys and values of every prefix. " * 4
-        model.invoke(prompt)
-        if not stream:
-            return model.invoke(prompt)
-        chunks = list(model.stream(prompt))
+        with ChatDSpark(**self.where, max_tokens=4) as model:
+            model.invoke(PROMPT)
+            if not stream:
+                return model.invoke(PROMPT)
+            chunks = list(model.stream(PROMPT))
         whole = chunks[0]
         for chunk in chunks[1:]:
             whole += chunk
         return whole
+
+
+class TestInProcess(Suite):
+    """Over an engine of this process."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, in_process, tiny_qwen3_dir, monkeypatch) -> None:
+        # Answers name their model by its folder's name, which is its path from the folder above.
+        self.where, self.other = in_process, tiny_qwen3_dir.name
+        monkeypatch.chdir(tiny_qwen3_dir.parent)
+
+
+class TestAtAServer(Suite):
+    """Over HTTP."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, at_server) -> None:
+        self.where, self.other = at_server, f"{MODEL}:baseline"
+
+
+@pytest.mark.parametrize("place", ["in_process", "at_server"])
+def test_json_mode(place: str, request: pytest.FixtureRequest) -> None:
+    """The suite's test of JSON mode, which leaves the keys to the model, less repetitive here."""
+    suite = Suite()
+    suite.where = request.getfixturevalue(place)
+    with ChatDSpark(**suite.where, max_tokens=64, repetition_penalty=1.05) as model:
+        Suite.supports_json_mode = property(lambda _: True)  # type: ignore[assignment]
+        try:
+            suite.test_json_mode(model)
+        finally:
+            del Suite.supports_json_mode

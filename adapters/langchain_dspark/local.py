@@ -1,4 +1,4 @@
-"""A call on its engine: its deltas, its time limit, and a fresh engine where one died."""
+"""A call on an engine of this process: its pieces, its time limit, a fresh engine if need be."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agentspark.engine.chat_format import ChatFormat
 from agentspark.engine.result import Completion, Delta
 from agentspark.errors import (
     EngineClosedError,
@@ -18,6 +20,7 @@ from agentspark.errors import (
 )
 from langchain_dspark.call import Call
 from langchain_dspark.engines import Leases
+from langchain_dspark.pieces import CallPiece, Figures, Piece, metadata
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
@@ -26,27 +29,11 @@ if TYPE_CHECKING:
 _GONE = (EngineDiedError, EngineClosedError)
 
 
-def finish(leases: Leases, call: Call) -> Completion:
-    """Run ``call`` to its end."""
-    completion = None
-    for delta in deltas(leases, call):
-        completion = delta.completion
-    return _complete(completion)
-
-
-async def afinish(leases: Leases, call: Call) -> Completion:
-    """Run ``call`` to its end."""
-    completion = None
-    async for delta in adeltas(leases, call):
-        completion = delta.completion
-    return _complete(completion)
-
-
-def deltas(leases: Leases, call: Call) -> Generator[Delta, None, None]:
-    """The call's deltas that bring text, and the last one.
+def pieces(leases: Leases, call: Call) -> Generator[Piece, None, None]:
+    """The call's pieces that bring something, and the last one.
 
     Raises the request's error, or ``RequestTimeoutError``. An engine that is gone before the
-    first delta is replaced, ``call.max_retries`` times.
+    first piece is replaced, ``call.max_retries`` times.
     """
     for attempt in range(call.max_retries + 1):
         engine = leases.engine(call.key)
@@ -55,8 +42,8 @@ def deltas(leases: Leases, call: Call) -> Generator[Delta, None, None]:
             with closing(_run(engine, call)) as stream:
                 for delta in stream:
                     begun = True
-                    if delta.text or delta.completion is not None:
-                        yield delta
+                    if (piece := to_piece(delta)) != _NOTHING:
+                        yield piece
             return
         except _GONE:
             leases.discard(call.key, engine)
@@ -64,8 +51,8 @@ def deltas(leases: Leases, call: Call) -> Generator[Delta, None, None]:
                 raise
 
 
-async def adeltas(leases: Leases, call: Call) -> AsyncGenerator[Delta, None]:
-    """The same as ``deltas``, without blocking the event loop."""
+async def apieces(leases: Leases, call: Call) -> AsyncGenerator[Piece, None]:
+    """The same as ``pieces``, without blocking the event loop."""
     for attempt in range(call.max_retries + 1):
         engine = await _engine(leases, call)
         begun = False
@@ -73,13 +60,68 @@ async def adeltas(leases: Leases, call: Call) -> AsyncGenerator[Delta, None]:
             async with aclosing(_arun(engine, call)) as stream:
                 async for delta in stream:
                     begun = True
-                    if delta.text or delta.completion is not None:
-                        yield delta
+                    if (piece := to_piece(delta)) != _NOTHING:
+                        yield piece
             return
         except _GONE:
             await asyncio.to_thread(leases.discard, call.key, engine)
             if begun or attempt == call.max_retries:
                 raise
+
+
+_NOTHING = Piece()
+
+
+def to_piece(delta: Delta) -> Piece:
+    """An engine's delta as a piece."""
+    return Piece(
+        content=delta.content,
+        reasoning=delta.reasoning,
+        calls=[CallPiece(c.index, c.id, c.name, c.arguments) for c in delta.tool_calls],
+        figures=None if delta.completion is None else figures(delta.completion),
+    )
+
+
+def figures(completion: Completion) -> Figures:
+    """Counts and metadata of a finished request."""
+    counts, timings = completion.counts, completion.timings
+    return Figures(
+        prompt_tokens=counts.prompt_tokens,
+        completion_tokens=counts.completion_tokens,
+        cached_tokens=counts.cached_tokens,
+        reasoning_tokens=counts.reasoning_tokens,
+        metadata=metadata(
+            model=completion.model,
+            finish_reason=completion.finish_reason,
+            request_id=completion.request_id,
+            drafter=completion.drafter,
+            speculation={
+                "rounds": counts.rounds,
+                "draft_tokens": counts.draft_tokens,
+                "verified_tokens": counts.verified_tokens,
+                "accepted_tokens": counts.accepted_tokens,
+                "accepted_length": counts.accepted_length,
+                "accepted_histogram": list(counts.accepted_histogram),
+            },
+            timings={
+                "queue_ms": _ms(timings.queue_s),
+                "prefill_ms": _ms(timings.prefill_s),
+                "ttft_ms": _ms(timings.ttft_s),
+                "decode_ms": _ms(timings.decode_s),
+                "total_ms": _ms(timings.total_s),
+            },
+        ),
+    )
+
+
+def chat_format(call: Call) -> ChatFormat:
+    """What the answer may be; ``InvalidRequestError`` names what cannot."""
+    return ChatFormat.of(
+        tools=call.tools,
+        tool_choice=call.tool_choice,
+        parallel_tool_calls=call.parallel_tool_calls,
+        response_format=call.response_format,
+    )
 
 
 async def _engine(leases: Leases, call: Call) -> Engine:
@@ -89,16 +131,17 @@ async def _engine(leases: Leases, call: Call) -> Engine:
 
 
 def _submit(engine: Engine, call: Call) -> Handle:
-    from agentspark.engine.request import Request
-
-    return engine.submit(
-        Request(
-            prompt_token_ids=engine.target.tokenizer.encode_chat(call.messages),
-            sampling=call.sampling,
-            options=call.options,
-            labels=call.labels,
-        )
+    request = engine.chat_request(
+        call.messages,
+        call.sampling,
+        chat=chat_format(call),
+        options=call.options,
+        labels=call.labels,
     )
+    if call.prediction:
+        ids = engine.target.tokenizer.encode_continuation(call.prediction)
+        request = replace(request, prediction=ids)
+    return engine.submit(request)
 
 
 def _run(engine: Engine, call: Call) -> Generator[Delta, None, None]:
@@ -152,7 +195,5 @@ def _too_late(call: Call) -> RequestTimeoutError:
     )
 
 
-def _complete(completion: Completion | None) -> Completion:
-    if completion is None:
-        raise EngineDiedError("The engine ended a request without a result: please report this.")
-    return completion
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000.0, 3)

@@ -1,0 +1,85 @@
+"""One HTTP request of the client, before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import to_json
+
+from agentspark.engine.params import Labels
+from agentspark.errors import InvalidRequestError
+
+_LABELS = {
+    "run": "x-agentspark-run",
+    "step": "x-agentspark-step",
+    "step_name": "x-agentspark-step-name",
+    "step_kind": "x-agentspark-step-kind",
+    "parent": "x-agentspark-parent",
+    "arm": "x-agentspark-arm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Where to, what, and how long to wait (``None``: as long as the client waits)."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What every generation is sent with. A stream always asks for its usage.
+
+    ``timeout_s`` is also told to the server, which then ends the request itself.
+    """
+
+    model: str | None
+    labels: Labels | None
+    timeout_s: float | None
+    stream: bool = False
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> Order:
+        """The order to answer a chat."""
+        return self._order("/chat/completions", {"messages": list(messages), **params})
+
+    def completion(self, prompt: str | Sequence[int], params: Mapping[str, Any]) -> Order:
+        """The order to continue a prompt."""
+        given = prompt if isinstance(prompt, str) else list(prompt)
+        return self._order("/completions", {"prompt": given, **params})
+
+    def _order(self, path: str, fields: Mapping[str, Any]) -> Order:
+        if not self.model:
+            raise InvalidRequestError(
+                "Say which model: model=... of the client or the call.", param="model"
+            )
+        given = {name: value for name, value in fields.items() if value is not None}
+        body: dict[str, Any] = {"model": self.model, **given}
+        if self.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        headers = {"content-type": "application/json", **_label_headers(self.labels)}
+        if self.timeout_s is not None:
+            headers["x-agentspark-timeout"] = f"{self.timeout_s:g}"
+        return Order("POST", path, to_json(body), headers, self.timeout_s)
+
+
+def _label_headers(labels: Labels | None) -> dict[str, str]:
+    if labels is None:
+        return {}
+    found: dict[str, str] = {}
+    for name, header in _LABELS.items():
+        value = getattr(labels, name)
+        if value is None:
+            continue
+        text = str(value)
+        if not (text.isascii() and text.isprintable()):
+            raise InvalidRequestError(
+                f"label {name}={value!r} cannot be sent: use printable ASCII.", param=name
+            )
+        found[header] = text
+    return found

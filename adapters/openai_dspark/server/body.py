@@ -1,0 +1,109 @@
+"""Reading a request's body: within its size and time, off the event loop, with clear errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
+
+from openai_dspark.server.errors import ApiError
+from openai_dspark.server.settings import ServerSettings
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_CODES = {"missing": "missing_required_parameter", "unknown_parameter": "unknown_parameter"}
+
+
+async def read_body(request: Request, settings: ServerSettings) -> bytes:
+    """The whole body. ``ApiError`` 413, 415 or 408 for one too large, no JSON, or too slow."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise ApiError(415, "Send JSON, with the header 'Content-Type: application/json'.")
+    size = request.headers.get("content-length", "")
+    if size.isdigit() and int(size) > settings.max_body_bytes:
+        raise _too_large(settings)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > settings.max_body_bytes:
+                    raise _too_large(settings)
+    except TimeoutError as error:
+        raise ApiError(
+            408,
+            f"The body did not arrive within {settings.body_timeout_s:g} s.",
+            headers={"connection": "close"},
+        ) from error
+    except ClientDisconnect as error:
+        raise ApiError(400, "The connection was closed before the body was complete.") from error
+    return bytes(body)
+
+
+def parse(body: bytes, model: type[Model]) -> Model:
+    """``body`` as ``model``; ``ApiError`` 400 names the parameter that is wrong.
+
+    Takes a while for large bodies: call it off the event loop.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _explain(error.errors(include_url=False), body) from None
+
+
+def _explain(problems: Sequence[Mapping[str, Any]], body: bytes) -> ApiError:
+    if problems[0]["type"] == "json_invalid":
+        return ApiError(400, f"The body is no valid JSON: {problems[0]['ctx']['error']}.")
+    given = from_json(body)
+    found = [(_path(problem, given), problem) for problem in problems]
+    param, problem = max(found, key=_telling)
+    kind, text = problem["type"], str(problem["msg"])
+    if not param:
+        return ApiError(400, "The body must be a JSON object.", code="invalid_value")
+    if kind != "unknown_parameter":
+        text = f"{param}: {text}"
+    return ApiError(400, f"{text}.", param=param, code=_CODES.get(kind, "invalid_value"))
+
+
+def _telling(found: tuple[str, Mapping[str, Any]]) -> tuple[bool, int, bool]:
+    """How much a problem says: a wrong ``type`` explains what else is wrong with a part.
+
+    Of a union's branches, the one that got furthest is what was meant.
+    """
+    path, problem = found
+    return path.endswith(".type"), len(path), not problem["type"].endswith("_type")
+
+
+def _path(problem: Mapping[str, Any], given: Any) -> str:
+    """Where in the body a problem is, such as ``messages[0].content``.
+
+    Locations also name the branches of unions; those are not in the body.
+    """
+    path, here = "", given
+    for part in problem["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+            here = here[part] if isinstance(here, list) and part < len(here) else None
+        elif isinstance(here, dict) and part in here:
+            path += f".{part}"
+            here = here[part]
+    if problem["type"] == "missing":
+        path += f".{problem['loc'][-1]}"
+    elif problem["type"] == "unknown_parameter":
+        path += f".{problem['ctx']['parameter']}"
+    return path.removeprefix(".")
+
+
+def _too_large(settings: ServerSettings) -> ApiError:
+    limit = settings.max_body_bytes
+    return ApiError(
+        413,
+        f"The body is larger than the {limit} bytes this server takes.",
+        code="request_too_large",
+        headers={"connection": "close"},
+    )

@@ -1,0 +1,59 @@
+"""``POST /v1/chat/completions``."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from openai_dspark.server.call import Call
+from openai_dspark.server.chat.chunks import ChunkWriter
+from openai_dspark.server.chat.order import ChatOrder
+from openai_dspark.server.chat.reply import ReplyHead, to_reply
+from openai_dspark.server.dependencies import CallerOf, ServiceOf, parsed, timeout_of
+from openai_dspark.server.event_stream import ChunkEvents
+from openai_dspark.server.facts import facts_of
+from openai_dspark.server.openapi import post
+from openai_dspark.server.running import answer, note_start, streamed
+from openai_dspark.server.tokens import TokenTexts
+from openai_dspark.wire.chat_reply import ChatCompletion
+from openai_dspark.wire.chat_request import ChatRequest
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions", **post(ChatRequest, ChatCompletion))
+async def chat_completions(request: Request, service: ServiceOf, caller: CallerOf) -> Response:
+    """Answer a chat, at once or as a stream."""
+    body = await parsed(request, service, ChatRequest)
+    order = ChatOrder.of(service, body, caller, request.headers)
+    facts = facts_of(request)
+    note_start(facts, body, order.labels)
+    if service.settings.log_texts:
+        facts.log["messages"] = order.messages()
+    target = service.engine.target
+    texts = TokenTexts(target.tokenizer, target.spec.eos_token_ids)
+    opening = partial(
+        service.open,
+        order.requests,
+        sequences=order.n,
+        timeout_s=timeout_of(request, service),
+        arm=order.labels.arm,
+        prompt="messages",
+    )
+
+    def head(call: Call) -> ReplyHead:
+        number = call.handles[0].request_id.removeprefix("req-")
+        return ReplyHead(f"chatcmpl-{number}", int(time.time()), body.model)
+
+    if body.stream:
+
+        def writer(call: Call) -> ChunkEvents:
+            return ChunkEvents(ChunkWriter(head(call), order.n, texts), body.stream_options)
+
+        return await streamed(request, opening, writer, order.n)
+    return await answer(
+        request, opening, lambda call: to_reply(head(call), call.finished, texts), order.n
+    )

@@ -1,0 +1,143 @@
+"""A chat request with everything decided, as requests of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from agentspark.engine.chat_format import ChatFormat
+from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.request import Request, new_request_id
+from openai_dspark.server.auth import Caller
+from openai_dspark.server.errors import ApiError
+from openai_dspark.server.labels import read_labels
+from openai_dspark.server.names import ARM_HEADER
+from openai_dspark.server.sampling import arm_label, branches, options_of, sampling_of
+from openai_dspark.wire.chat_request import ChatRequest
+from openai_dspark.wire.text import plain
+
+if TYPE_CHECKING:
+    from openai_dspark.server.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOrder:
+    """What one chat request asks of the engine. ``requests`` takes time: call it off the loop."""
+
+    service: Service
+    body: ChatRequest
+    caller: Caller
+    sampling: SamplingParams
+    options: RequestOptions
+    labels: Labels
+    n: int
+
+    @classmethod
+    def of(
+        cls, service: Service, body: ChatRequest, caller: Caller, headers: Mapping[str, str]
+    ) -> ChatOrder:
+        """Decide what can be decided without reading the messages; ``ApiError`` names a fault."""
+        arm = service.names.arm(body.model, headers.get(ARM_HEADER))
+        options = options_of(body, arm, caller)
+        n = body.n or 1
+        if n > service.settings.max_choices:
+            raise ApiError(
+                400, f"n: this server gives at most {service.settings.max_choices}.", param="n"
+            )
+        if body.stream_options is not None and not body.stream:
+            raise ApiError(400, "stream_options needs stream: true.", param="stream_options")
+        return cls(
+            service=service,
+            body=body,
+            caller=caller,
+            sampling=sampling_of(
+                body,
+                service.settings,
+                max_tokens=_max_tokens(body, service.settings.default_max_tokens),
+                logprobs=_logprobs(body),
+            ),
+            options=options,
+            labels=read_labels(headers, body.metadata or {}, arm_label(options, arm)),
+            n=n,
+        )
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The chat as the engine takes it."""
+        return [message.to_engine() for message in self.body.messages]
+
+    def requests(self) -> list[Request]:
+        """One request per choice, over the same prompt."""
+        engine, messages = self.service.engine, self.messages()
+        labels = self.labels
+        if labels.run is None:
+            scope = (self.options.cache_salt, labels.arm)
+            labels = replace(labels, run=self.service.runs.run(messages, scope))
+        request = engine.chat_request(
+            messages, self.sampling, chat=self._format(), options=self.options, labels=labels
+        )
+        if self.body.prediction is not None:
+            text = plain(self.body.prediction.content)
+            ids = engine.target.tokenizer.encode_continuation(text)
+            request = replace(request, prediction=ids)
+        return [
+            replace(request, id=new_request_id(), sampling=sampling)
+            for sampling in branches(self.sampling, self.n)
+        ]
+
+    def _format(self) -> ChatFormat:
+        body, outputs = self.body, self.body.structured_outputs
+        return ChatFormat.of(
+            tools=_json(body.tools),
+            tool_choice=body.tool_choice
+            if isinstance(body.tool_choice, str)
+            else _json(body.tool_choice),
+            parallel_tool_calls=body.parallel_tool_calls,
+            response_format=_json(body.response_format),
+            regex=None if outputs is None else outputs.regex,
+            choice=None if outputs is None else outputs.choice,
+            template_args=self._template_args() or None,
+        )
+
+    def _template_args(self) -> dict[str, Any]:
+        """Arguments of the chat template; reasoning effort is one where the template knows it."""
+        given = dict(self.body.chat_template_kwargs or {})
+        effort = self.body.reasoning_effort
+        template = str(self.service.engine.target.tokenizer.hf.chat_template)
+        if effort is None:
+            return given
+        if "reasoning_effort" in template:
+            return {"reasoning_effort": effort, **given}
+        if effort == "none":
+            return {"enable_thinking": False, **given} if "enable_thinking" in template else given
+        raise ApiError(
+            400,
+            f"reasoning_effort: this model cannot be told to reason with effort {effort!r}.",
+            param="reasoning_effort",
+        )
+
+
+def _json(part: Any) -> Any:
+    """A part of the body, or a list of parts, as the JSON it was."""
+    if isinstance(part, list):
+        return [_json(item) for item in part]
+    return None if part is None else part.model_dump(by_alias=True, exclude_unset=True)
+
+
+def _max_tokens(body: ChatRequest, default: int) -> int:
+    old, new = body.max_tokens, body.max_completion_tokens
+    if old is not None and new is not None and old != new:
+        raise ApiError(
+            400,
+            "max_tokens and max_completion_tokens differ: give one of them.",
+            param="max_completion_tokens",
+        )
+    return new or old or default
+
+
+def _logprobs(body: ChatRequest) -> int | None:
+    if body.logprobs:
+        return body.top_logprobs or 0
+    if body.top_logprobs:
+        raise ApiError(400, "top_logprobs needs logprobs: true.", param="top_logprobs")
+    return None

@@ -1,0 +1,75 @@
+"""From finished generations to the answer of a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from agentspark.engine.result import Completion
+from openai_dspark.server.tokens import TokenTexts
+from openai_dspark.server.usage import metrics_of, usage_of
+from openai_dspark.wire.chat_reply import (
+    ChatChoice,
+    ChatCompletion,
+    ReplyFunction,
+    ReplyMessage,
+    ReplyToolCall,
+)
+
+FINGERPRINT = f"agentspark-{version('agentspark')}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyHead:
+    """What every reply and chunk of one call begins with."""
+
+    id: str
+    created: int
+    model: str
+
+
+def to_reply(head: ReplyHead, choices: Sequence[Completion], texts: TokenTexts) -> ChatCompletion:
+    """The whole answer."""
+    return ChatCompletion(
+        id=head.id,
+        object="chat.completion",
+        created=head.created,
+        model=head.model,
+        choices=[_choice(index, choice, texts) for index, choice in enumerate(choices)],
+        usage=usage_of([choices]),
+        metrics=metrics_of(choices),
+        system_fingerprint=FINGERPRINT,
+    )
+
+
+def _choice(index: int, completion: Completion, texts: TokenTexts) -> ChatChoice:
+    shown = completion.logprobs
+    return ChatChoice(
+        index=index,
+        message=message_of(completion),
+        finish_reason=completion.finish_reason,
+        logprobs=None if shown is None else texts.chat(texts.shown(shown, completion)),
+    )
+
+
+def message_of(completion: Completion) -> ReplyMessage:
+    """What the model said, as a message; fields that do not apply are left out."""
+    calls = [
+        ReplyToolCall(
+            id=call.id,
+            type="function",
+            function=ReplyFunction(name=call.name, arguments=call.arguments),
+        )
+        for call in completion.tool_calls
+    ]
+    message = ReplyMessage(
+        role="assistant",
+        content=(completion.content or None) if calls else completion.content,
+        refusal=None,
+    )
+    if calls:
+        message.tool_calls = calls
+    if completion.reasoning is not None:
+        message.reasoning_content = completion.reasoning
+    return message

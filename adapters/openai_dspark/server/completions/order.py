@@ -1,0 +1,134 @@
+"""A completion request with everything decided, as requests of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentspark.engine.grammar.constraint import Constraint
+from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.request import Request
+from openai_dspark.server.auth import Caller
+from openai_dspark.server.errors import ApiError
+from openai_dspark.server.labels import read_labels
+from openai_dspark.server.names import ARM_HEADER
+from openai_dspark.server.sampling import arm_label, branches, options_of, sampling_of
+from openai_dspark.wire.completion_request import CompletionRequest
+from openai_dspark.wire.formats import JsonObjectFormat, JsonSchemaFormat
+
+if TYPE_CHECKING:
+    from openai_dspark.server.service import Service
+
+# What the API gives a request that does not say.
+_DEFAULT_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionOrder:
+    """What one request asks of the engine. ``requests`` takes time: call it off the loop."""
+
+    service: Service
+    body: CompletionRequest
+    sampling: SamplingParams
+    options: RequestOptions
+    labels: Labels
+    prompts: list[str] | list[list[int]]
+    n: int
+
+    @classmethod
+    def of(
+        cls,
+        service: Service,
+        body: CompletionRequest,
+        caller: Caller,
+        headers: Mapping[str, str],
+    ) -> CompletionOrder:
+        """Decide what can be decided without tokenising; ``ApiError`` names a fault."""
+        arm = service.names.arm(body.model, headers.get(ARM_HEADER))
+        options = options_of(body, arm, caller)
+        prompts, n = _prompts(body), body.n or 1
+        if len(prompts) * n > service.settings.max_choices:
+            raise ApiError(
+                400,
+                f"n: this server gives at most {service.settings.max_choices} choices.",
+                param="n",
+            )
+        if body.echo and body.logprobs is not None:
+            raise ApiError(
+                400, "echo: prompts have no log-probabilities here; ask for one.", param="echo"
+            )
+        if body.stream_options is not None and not body.stream:
+            raise ApiError(400, "stream_options needs stream: true.", param="stream_options")
+        return cls(
+            service=service,
+            body=body,
+            sampling=sampling_of(
+                body,
+                service.settings,
+                max_tokens=body.max_tokens or _DEFAULT_TOKENS,
+                logprobs=body.logprobs,
+            ),
+            options=options,
+            labels=read_labels(headers, body.metadata or {}, arm_label(options, arm)),
+            prompts=prompts,
+            n=n,
+        )
+
+    def requests(self) -> list[Request]:
+        """One request per choice, prompt by prompt."""
+        tokenizer = self.service.engine.target.tokenizer
+        constraint = self._constraint()
+        return [
+            Request(
+                prompt_token_ids=ids,
+                sampling=sampling,
+                options=self.options,
+                labels=self.labels,
+                constraint=constraint,
+            )
+            for prompt in self.prompts
+            for ids in (tokenizer.encode(prompt) if isinstance(prompt, str) else prompt,)
+            for sampling in branches(self.sampling, self.n)
+        ]
+
+    def echoes(self) -> list[str]:
+        """What goes before each choice's text."""
+        decode = self.service.engine.target.tokenizer.decode
+        if not self.body.echo:
+            return [""] * (len(self.prompts) * self.n)
+        return [
+            text
+            for prompt in self.prompts
+            for text in [prompt if isinstance(prompt, str) else decode(prompt)] * self.n
+        ]
+
+    def _constraint(self) -> Constraint | None:
+        wanted, outputs = self.body.response_format, self.body.structured_outputs
+        found: list[Constraint] = []
+        if isinstance(wanted, JsonSchemaFormat):
+            schema = wanted.json_schema
+            found.append(Constraint.json_schema(schema.json_schema or {}, strict=schema.strict))
+        elif isinstance(wanted, JsonObjectFormat):
+            found.append(Constraint.json_object())
+        if outputs is not None and outputs.regex is not None:
+            found.append(Constraint.regex(outputs.regex))
+        if outputs is not None and outputs.choice is not None:
+            found.append(Constraint.choice(outputs.choice))
+        if len(found) > 1:
+            raise ApiError(
+                400,
+                "Give one of response_format, structured_outputs.regex and "
+                "structured_outputs.choice.",
+                param="structured_outputs",
+            )
+        return found[0] if found else None
+
+
+def _prompts(body: CompletionRequest) -> list[str] | list[list[int]]:
+    prompt = body.prompt
+    if isinstance(prompt, str):
+        return [prompt]
+    if isinstance(prompt[0], int):
+        return [prompt]
+    return prompt

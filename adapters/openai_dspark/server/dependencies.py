@@ -1,0 +1,64 @@
+"""What endpoints ask FastAPI for."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from openai_dspark.server.auth import Caller
+from openai_dspark.server.body import Model, parse, read_body
+from openai_dspark.server.errors import ApiError
+from openai_dspark.server.facts import facts_of
+from openai_dspark.server.service import Service
+
+# Bytes that are parsed in less time than it takes to ask a thread.
+_SMALL = 16_384
+
+TIMEOUT_HEADER = "x-agentspark-timeout"
+
+
+def service_of(request: Request) -> Service:
+    """The server's state."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(service_of)]
+
+
+def _caller(request: Request, service: ServiceOf) -> Caller:
+    caller = service.keys.caller(request)
+    facts_of(request).log["caller"] = caller.name
+    return caller
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+
+
+async def parsed(request: Request, service: Service, model: type[Model]) -> Model:
+    """The request's body as ``model``; ``ApiError`` says what is wrong with it."""
+    body = await read_body(request, service.settings)
+    if len(body) <= _SMALL:
+        return parse(body, model)
+    return await service.off_loop(lambda: parse(body, model))
+
+
+def timeout_of(request: Request, service: Service) -> float:
+    """Seconds this request may take: the server's limit, or less where a header asks for it."""
+    limit = service.settings.request_timeout_s
+    given = request.headers.get(TIMEOUT_HEADER)
+    if given is None:
+        return limit
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise ApiError(
+            400,
+            f"{TIMEOUT_HEADER}: {given!r} is no number of seconds above 0.",
+            param=TIMEOUT_HEADER,
+        )
+    return min(seconds, limit)

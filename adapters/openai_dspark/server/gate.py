@@ -1,0 +1,92 @@
+"""The outermost layer: ids, the check of the host, security headers, one log line per request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from openai_dspark.server.errors import ApiError, to_api_error
+from openai_dspark.server.facts import REQUEST_ID_HEADER, Facts
+
+if TYPE_CHECKING:
+    from openai_dspark.server.metrics import Meters
+    from openai_dspark.server.settings import ServerSettings
+
+_log = logging.getLogger("openai_dspark.access")
+
+
+class Gate:
+    """ASGI middleware around everything else."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings, meters: Meters) -> None:
+        self._app = app
+        self._settings = settings
+        self._meters = meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI says."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        facts = scope["agentspark"] = Facts.begin(headers.get(REQUEST_ID_HEADER))
+        began, status = time.perf_counter(), 0
+
+        async def reply(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                out = MutableHeaders(scope=message)
+                out[REQUEST_ID_HEADER] = facts.request_id
+                out["x-content-type-options"] = "nosniff"
+                for name, value in facts.headers.items():
+                    out[name] = value
+            await send(message)
+
+        try:
+            if self._settings.checks_hosts and not self._settings.knows_host(
+                headers.get("host", "")
+            ):
+                await _wrong_host().response()(scope, receive, reply)
+            else:
+                await self._app(scope, receive, reply)
+        except Exception as error:
+            # Told to the client and logged where it was turned into a response; the connection
+            # stays good. An error in the middle of a response ends it: the server sees to that.
+            if not status:
+                await to_api_error(error).response()(scope, receive, reply)
+        finally:
+            self._note(scope, facts, status, time.perf_counter() - began)
+
+    def _note(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        self._meters.http(route, status, seconds)
+        client = scope.get("client")
+        _log.info(
+            "request",
+            extra={
+                "fields": {
+                    "request_id": facts.request_id,
+                    "client": client[0] if client else None,
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    # 499, as others log it: the client went away before there was an answer.
+                    "status": status or 499,
+                    "ms": round(seconds * 1e3, 1),
+                    **facts.log,
+                }
+            },
+        )
+
+
+def _wrong_host() -> ApiError:
+    return ApiError(
+        403,
+        "This server does not go by that name: address it as localhost, or start it with "
+        "--allowed-host NAME.",
+        code="host_not_allowed",
+    )

@@ -1,0 +1,57 @@
+"""``POST /v1/responses``."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response as HttpResponse
+
+from openai_dspark.server.call import Call
+from openai_dspark.server.chat.order import ChatOrder
+from openai_dspark.server.dependencies import CallerOf, ServiceOf, parsed, timeout_of
+from openai_dspark.server.errors import ApiError
+from openai_dspark.server.facts import facts_of
+from openai_dspark.server.openapi import post
+from openai_dspark.server.responses.events import EventWriter
+from openai_dspark.server.responses.reply import ResponseHead, items_of
+from openai_dspark.server.responses.translate import rename, to_chat
+from openai_dspark.server.running import answer, note_start, streamed
+from openai_dspark.wire.response_reply import Response
+from openai_dspark.wire.response_request import ResponseRequest
+
+router = APIRouter()
+
+
+@router.post("/v1/responses", **post(ResponseRequest, Response))
+async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> HttpResponse:
+    """Answer an input, at once or as a stream; nothing is kept."""
+    body = await parsed(request, service, ResponseRequest)
+    try:
+        order = ChatOrder.of(service, to_chat(body), caller, request.headers)
+        note_start(facts_of(request), order.body, order.labels)
+        if service.settings.log_texts:
+            facts_of(request).log["messages"] = order.messages()
+        opening = partial(
+            service.open,
+            order.requests,
+            sequences=1,
+            timeout_s=timeout_of(request, service),
+            arm=order.labels.arm,
+            prompt="input",
+        )
+
+        def head(call: Call) -> ResponseHead:
+            number = call.handles[0].request_id.removeprefix("req-")
+            return ResponseHead(number, int(time.time()), body, order.sampling)
+
+        def whole(call: Call) -> Response:
+            completion, own = call.finished[0], head(call)
+            return own.finished(completion, items_of(completion, own.number))
+
+        if body.stream:
+            return await streamed(request, opening, lambda call: EventWriter(head(call)), 1)
+        return await answer(request, opening, whole, 1)
+    except ApiError as error:
+        raise rename(error) from error

@@ -1,0 +1,141 @@
+"""From a finished generation to a response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agentspark.engine.params import SamplingParams
+from agentspark.engine.result import Completion
+from openai_dspark.server.usage import metrics_of
+from openai_dspark.wire.response_reply import (
+    Incomplete,
+    InputDetails,
+    OutputCall,
+    OutputDetails,
+    OutputItem,
+    OutputMessage,
+    OutputReasoning,
+    OutputText,
+    ReasoningText,
+    Response,
+    ResponseUsage,
+    Status,
+)
+from openai_dspark.wire.response_request import ResponseRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """What every version of one response repeats. ``number`` is the tail of all its ids."""
+
+    number: str
+    created: int
+    body: ResponseRequest
+    sampling: SamplingParams
+
+    def response(self, status: Status, output: list[OutputItem]) -> Response:
+        """The response with ``output``, before its usage is known."""
+        body = self.body
+        shape = None if body.text is None else body.text.format
+        return Response(
+            id=f"resp_{self.number}",
+            object="response",
+            created_at=self.created,
+            status=status,
+            error=None,
+            incomplete_details=None,
+            instructions=body.instructions,
+            max_output_tokens=body.max_output_tokens,
+            metadata=body.metadata or {},
+            model=body.model,
+            output=output,
+            parallel_tool_calls=body.parallel_tool_calls is not False,
+            previous_response_id=None,
+            reasoning=_json(body.reasoning) or {"effort": None, "summary": None},
+            store=False,
+            temperature=self.sampling.temperature,
+            text={"format": _json(shape) or {"type": "text"}},
+            tool_choice=_json(body.tool_choice) or "auto",
+            tools=[_json(tool) for tool in body.tools or ()],
+            top_p=self.sampling.top_p,
+            truncation="disabled",
+            usage=None,
+        )
+
+    def finished(self, completion: Completion, output: list[OutputItem]) -> Response:
+        """The whole response."""
+        cut = completion.finish_reason == "length"
+        response = self.response("incomplete" if cut else "completed", output)
+        if cut:
+            response.incomplete_details = Incomplete(reason="max_output_tokens")
+        response.usage = usage_of(completion)
+        response.metrics = metrics_of([completion])
+        return response
+
+
+def items_of(completion: Completion, number: str) -> list[OutputItem]:
+    """What the model thought, said and calls, in this order."""
+    items: list[OutputItem] = []
+    status: Status = "incomplete" if completion.finish_reason == "length" else "completed"
+    if completion.reasoning:
+        items.append(reasoning_item(f"rs_{number}_0", completion.reasoning, status))
+    if completion.content or not completion.tool_calls:
+        items.append(message_item(f"msg_{number}_{len(items)}", completion.content, status))
+    for call in completion.tool_calls:
+        item_id = f"fc_{number}_{len(items)}"
+        items.append(call_item(item_id, call.id, call.name, call.arguments, "completed"))
+    return items
+
+
+def message_item(item_id: str, text: str, status: Status) -> OutputMessage:
+    """A message of one text."""
+    content = [text_part(text)] if text or status != "in_progress" else []
+    return OutputMessage(
+        id=item_id, type="message", role="assistant", status=status, content=content
+    )
+
+
+def text_part(text: str) -> OutputText:
+    """The text of a message."""
+    return OutputText(type="output_text", text=text, annotations=[], logprobs=[])
+
+
+def reasoning_item(item_id: str, text: str, status: Status) -> OutputReasoning:
+    """A reasoning item of one text."""
+    content = [ReasoningText(type="reasoning_text", text=text)] if text else []
+    return OutputReasoning(id=item_id, type="reasoning", summary=[], content=content, status=status)
+
+
+def call_item(item_id: str, call_id: str, name: str, arguments: str, status: Status) -> OutputCall:
+    """A call."""
+    return OutputCall(
+        id=item_id,
+        type="function_call",
+        call_id=call_id,
+        name=name,
+        arguments=arguments,
+        status=status,
+    )
+
+
+def usage_of(completion: Completion) -> ResponseUsage:
+    """Tokens in this API's names. What was computed of a shared prompt is left in the cache."""
+    counts = completion.counts
+    written = counts.prompt_tokens - counts.cached_tokens
+    return ResponseUsage(
+        input_tokens=counts.prompt_tokens,
+        input_tokens_details=InputDetails(
+            cached_tokens=counts.cached_tokens,
+            cache_write_tokens=written if completion.options.share_prefix else 0,
+        ),
+        output_tokens=counts.completion_tokens,
+        output_tokens_details=OutputDetails(reasoning_tokens=counts.reasoning_tokens or 0),
+        total_tokens=counts.prompt_tokens + counts.completion_tokens,
+    )
+
+
+def _json(part: Any) -> Any:
+    if part is None or isinstance(part, str):
+        return part
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True)

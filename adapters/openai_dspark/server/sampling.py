@@ -1,0 +1,85 @@
+"""From a request's fields to the engine's sampling parameters and options."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.trace.record import Arm
+from openai_dspark.server.auth import Caller
+from openai_dspark.server.errors import ApiError
+from openai_dspark.server.settings import ServerSettings
+from openai_dspark.wire.sampling import GenerationBody
+
+
+def sampling_of(
+    body: GenerationBody, settings: ServerSettings, *, max_tokens: int, logprobs: int | None
+) -> SamplingParams:
+    """How ``body`` wants its tokens chosen; what it leaves open is the server's default."""
+    temperature = body.temperature
+    stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+    plain = SamplingParams()
+    return SamplingParams(
+        max_tokens=max_tokens,
+        min_tokens=body.min_tokens or 0,
+        temperature=settings.default_temperature if temperature is None else temperature,
+        top_p=plain.top_p if body.top_p is None else body.top_p,
+        top_k=max(body.top_k or 0, 0),
+        min_p=body.min_p or 0.0,
+        repetition_penalty=body.repetition_penalty or plain.repetition_penalty,
+        presence_penalty=body.presence_penalty or 0.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        stop=stop,
+        seed=body.seed,
+        logprobs=logprobs,
+        logit_bias=_biases(body.logit_bias or {}),
+        ignore_eos=bool(body.ignore_eos),
+    )
+
+
+def branches(sampling: SamplingParams, n: int) -> list[SamplingParams]:
+    """The sampling of each of ``n`` choices: the same, with a seed of its own each."""
+    if sampling.seed is None:
+        return [sampling] * n
+    return [replace(sampling, seed=sampling.seed + index) for index in range(n)]
+
+
+def options_of(body: GenerationBody, arm: Arm | None, caller: Caller) -> RequestOptions:
+    """What acceleration ``body`` gets. The baseline arm drafts nothing and shares nothing.
+
+    Callers with different keys never share prefixes, whatever salts they give.
+    """
+    salt = "/".join(part for part in (caller.salt, body.cache_salt) if part) or None
+    wish = body.agentspark
+    if arm == "baseline":
+        if wish is not None and (wish.speculation not in (None, "off") or wish.share_prefix):
+            raise ApiError(
+                400, "The baseline arm drafts nothing and shares no prefix.", param="agentspark"
+            )
+        return RequestOptions(speculation="off", share_prefix=False, cache_salt=salt)
+    plain = RequestOptions()
+    if wish is None:
+        return RequestOptions(cache_salt=salt)
+    return RequestOptions(
+        speculation=wish.speculation or plain.speculation,
+        verify=plain.verify if wish.verify is None else wish.verify,
+        share_prefix=plain.share_prefix if wish.share_prefix is None else wish.share_prefix,
+        cache_salt=salt,
+    )
+
+
+def arm_label(options: RequestOptions, arm: Arm | None) -> str | None:
+    """What the trace calls the arm: a request that switches parts off itself is in none."""
+    if arm is not None:
+        return arm
+    whole = options.speculation == "auto" and options.share_prefix and options.verify == "auto"
+    return "accelerated" if whole else None
+
+
+def _biases(given: dict[str, float]) -> tuple[tuple[int, float], ...]:
+    pairs = []
+    for token, bias in given.items():
+        if not (token.isascii() and token.isdigit() and len(token) < 10):
+            raise ApiError(400, f"logit_bias: {token!r} is no token id.", param="logit_bias")
+        pairs.append((int(token), bias))
+    return tuple(sorted(pairs))

@@ -1,0 +1,1 @@
+"""What goes over the wire, one noun per file: requests, replies, chunks, errors."""

@@ -1,0 +1,40 @@
+"""``POST /v1/chat/completions``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from openai_dspark.wire.formats import ResponseFormat, StructuredOutputs
+from openai_dspark.wire.messages import Message
+from openai_dspark.wire.prediction import Prediction
+from openai_dspark.wire.sampling import GenerationBody, TokenCount
+from openai_dspark.wire.tools import Tool, ToolChoice
+
+
+class ChatRequest(GenerationBody):
+    """A chat to be answered.
+
+    ``prompt_cache_key`` needs no obeying: every prefix is shared anyway. ``safety_identifier`` is
+    another name for ``user``.
+    """
+
+    messages: list[Message] = Field(min_length=1, max_length=16384)
+    max_tokens: TokenCount | None = None
+    max_completion_tokens: TokenCount | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    prediction: Prediction | None = None
+    reasoning_effort: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    modalities: list[Literal["text"]] | None = None
+    prompt_cache_key: str | None = Field(default=None, max_length=512)
+    safety_identifier: str | None = Field(default=None, max_length=512)

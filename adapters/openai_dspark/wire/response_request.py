@@ -1,0 +1,87 @@
+"""``POST /v1/responses``, without the server keeping anything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from openai_dspark.wire.body import Body
+from openai_dspark.wire.formats import JsonObjectFormat, TextFormat
+from openai_dspark.wire.response_items import Item
+from openai_dspark.wire.sampling import Acceleration, Metadata, StreamOptions, TokenCount
+
+
+class ResponseTool(Body):
+    """A function, in this API's flat shape."""
+
+    type: Literal["function"]
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ResponseNamedChoice(Body):
+    """The choice of one function."""
+
+    type: Literal["function"]
+    name: str
+
+
+class ResponseSchemaFormat(Body):
+    """JSON that a schema describes, in this API's flat shape."""
+
+    type: Literal["json_schema"]
+    name: str
+    json_schema: dict[str, Any] = Field(alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+
+
+class TextConfig(Body):
+    """How the text must look."""
+
+    format: (
+        Annotated[TextFormat | JsonObjectFormat | ResponseSchemaFormat, Field(discriminator="type")]
+        | None
+    ) = None
+
+
+class Reasoning(Body):
+    """How much to think. Thoughts come whole, so that no summary need be asked for."""
+
+    effort: str | None = None
+    summary: Literal["auto"] | None = None
+
+
+class ResponseRequest(Body):
+    """Input to be answered. The conversation is the client's to keep: ``store`` is never true.
+
+    ``include`` may ask for encrypted reasoning, which a client sends back; the reasoning comes in
+    plain and may be sent back just so.
+    """
+
+    model: str
+    input: str | Annotated[list[Item], Field(min_length=1, max_length=16384)]
+    instructions: str | None = None
+    max_output_tokens: TokenCount | None = None
+    temperature: float | None = Field(default=None, ge=0, le=100)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: list[ResponseTool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ResponseNamedChoice | None = None
+    parallel_tool_calls: bool | None = None
+    text: TextConfig | None = None
+    reasoning: Reasoning | None = None
+    metadata: Metadata | None = None
+    user: str | None = Field(default=None, max_length=512)
+    safety_identifier: str | None = Field(default=None, max_length=512)
+    prompt_cache_key: str | None = Field(default=None, max_length=512)
+    service_tier: Literal["auto", "default"] | None = None
+    store: Literal[False] | None = None
+    truncation: Literal["disabled"] | None = None
+    include: list[Literal["reasoning.encrypted_content"]] | None = None
+    cache_salt: str | None = Field(default=None, max_length=512)
+    agentspark: Acceleration | None = None

@@ -1,0 +1,175 @@
+"""``agentspark serve``: the OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentspark.cli.console import err, say
+from agentspark.cli.options import (
+    Drafter,
+    DtypeOption,
+    Exact,
+    Precision,
+    Switch,
+    drafter_name,
+    engine_config,
+)
+from agentspark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agentspark.config import EngineConfig
+    from agentspark.engine.engine import Engine
+    from openai_dspark.server.app import ServerApp
+    from openai_dspark.server.settings import ServerSettings
+
+
+def serve(
+    model: Annotated[
+        str, typer.Argument(help="Target: smollm2, a hub id, a folder or a GGUF file.")
+    ] = "smollm2",
+    drafter: Drafter = "auto",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name for clients; its own by default.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="File that gets one JSON line per call.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(help="Keys, one a line; also AGENTSPARK_API_KEY, AGENTSPARK_API_KEYS."),
+    ] = None,
+    insecure_no_key: Annotated[
+        bool, typer.Option("--insecure-no-key", help="Let anybody in, on any address.")
+    ] = False,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="A further name that clients may use for this server.")
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="An origin whose web pages may call.")
+    ] = None,
+    max_requests: Annotated[int, typer.Option(min=1, help="Sequences computed at once.")] = 32,
+    queue_limit: Annotated[int, typer.Option(min=0, help="Sequences that may wait.")] = 64,
+    kv_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens that the KV pool holds.")
+    ] = None,
+    request_timeout: Annotated[float, typer.Option(help="Seconds an answer may take.")] = 600.0,
+    drain: Annotated[float, typer.Option(help="Seconds to finish requests when stopped.")] = 30.0,
+    max_body_mib: Annotated[float, typer.Option(help="Largest body of a request, in MiB.")] = 8.0,
+    temperature: Annotated[
+        float, typer.Option(help="For requests that give none; the API's default is 1.")
+    ] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="For chats that give none.")] = 2048,
+    exact: Exact = Switch.ON,
+    dtype: DtypeOption = Precision.BFLOAT16,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU if there is one.")] = None,
+    log_format: Annotated[str, typer.Option(help="json or text.")] = "text",
+    log_texts: Annotated[
+        bool, typer.Option("--log-texts", help="Also log prompts and answers.")
+    ] = False,
+) -> None:
+    """Serve a model to any OpenAI client until Ctrl-C."""
+    import dataclasses
+
+    _require_server()
+    from openai_dspark.server.auth import read_keys
+    from openai_dspark.server.settings import ServerSettings
+
+    if log_format not in ("json", "text"):
+        raise typer.BadParameter(f"--log-format {log_format!r} is none of: json, text")
+    settings = ServerSettings(
+        served_name=name,
+        host=host,
+        port=port,
+        api_keys=read_keys(api_key_file),
+        insecure_no_key=insecure_no_key,
+        allowed_hosts=tuple(allowed_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+        queue_limit=queue_limit,
+        max_body_bytes=int(max_body_mib * 2**20),
+        request_timeout_s=request_timeout,
+        drain_s=drain,
+        default_temperature=temperature,
+        default_max_tokens=max_tokens,
+        log_texts=log_texts,
+    )
+    config = dataclasses.replace(
+        engine_config(exact=exact, dtype=dtype),
+        device=device,
+        max_requests=max_requests,
+        kv_tokens=kv_tokens,
+    )
+    _run(settings, model, drafter_name(drafter), config, trace, as_json=log_format == "json")
+
+
+def _run(
+    settings: ServerSettings,
+    model: str,
+    drafter: str | None,
+    config: EngineConfig,
+    trace: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from agentspark.engine.engine import Engine
+    from openai_dspark.server.app import ServerApp
+    from openai_dspark.server.logs import log_to_stderr
+    from openai_dspark.server.process import bind
+    from openai_dspark.server.process import serve as serve_app
+
+    bound = bind(settings)
+    log_to_stderr(as_json=as_json)
+    with bound:
+        with err().status(f"Loading {model}"):
+            engine = Engine.load(model, drafter=drafter, config=config, trace=trace)
+        with engine:
+            app = ServerApp(engine, settings)
+            say(_plan(engine))
+            port = bound.getsockname()[1]
+            serve_app(app, bound, lambda: say(_ready(app, port)))
+    say("Stopped.")
+
+
+def _plan(engine: Engine) -> str:
+    """What was chosen: where and how the model runs, what drafts, what schedules."""
+    stats, spec = engine.stats(), engine.target.spec
+    tokens = stats.total_blocks * stats.block_tokens
+    exact = "exact" if engine.exact else "not exact"
+    drafter = engine.drafter
+    drafts = "copies only (no drafter for this model)"
+    if drafter is not None:
+        drafts = f"{drafter.name}, blocks of {drafter.block_size}, and copies"
+    lines = {
+        "model": f"{engine.target.name}, context {engine.max_context} tokens",
+        "device": f"{spec.device}, {engine.config.dtype}, {exact}",
+        "memory": f"{stats.kv_bytes_total / 2**20:.0f} MiB of KV: {stats.total_blocks} blocks of "
+        f"{stats.block_tokens}, {tokens} tokens",
+        "drafts": drafts,
+        "scheduler": f"{engine.scheduler}, at most {engine.config.max_requests} sequences at once",
+    }
+    return "\n".join(f"{name:<10} {text}" for name, text in lines.items())
+
+
+def _ready(app: ServerApp, port: int) -> str:
+    settings, name = app.service.settings, app.service.names.name
+    host = f"[{settings.host}]" if ":" in settings.host.strip("[]") else settings.host
+    keys = f"{len(settings.api_keys)} API keys" if settings.api_keys else "no API key"
+    return (
+        f"Serving {name} at http://{host}:{port}/v1 ({keys}); {name}:baseline runs without "
+        "acceleration. Ctrl-C stops."
+    )
+
+
+def _require_server() -> None:
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"The server needs {error.name}: install it with pip install 'agentspark[server]'."
+        ) from error

@@ -1,0 +1,206 @@
+"""A model behind a server says what a model in this process says, and fails as it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Literal
+
+import httpx
+import pytest
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from pydantic import BaseModel, Field
+
+from agentspark.errors import (
+    ConfigError,
+    ContextLengthError,
+    InvalidRequestError,
+    RemoteConnectionError,
+    RemoteStatusError,
+    RequestTimeoutError,
+)
+from langchain_dspark import ChatDSpark
+
+from ..serving import MODEL
+
+ASKED = "What does an agent read?"
+
+
+class Note(BaseModel):
+    """What was found in a file."""
+
+    file: Literal["a.py", "b.py"]
+    lines: int = Field(ge=0, le=999)
+
+
+def look(path: str) -> str:
+    """Look into a file."""
+    return path
+
+
+@pytest.fixture
+def remote(served):
+    with ChatDSpark(model=MODEL, base_url=f"{served.url}/v1", max_tokens=12) as model:
+        yield model
+
+
+@pytest.fixture(params=["chat", "remote"])
+def either(request):
+    return request.getfixturevalue(request.param)
+
+
+def whole(chunks):
+    total = None
+    for chunk in chunks:
+        total = chunk if total is None else total + chunk
+    return total
+
+
+def test_both_modes_say_the_same_and_tell_the_same(chat, remote):
+    here, there = chat.invoke(ASKED), remote.invoke(ASKED)
+    assert there.content == here.content
+    assert there.usage_metadata["output_tokens"] == here.usage_metadata["output_tokens"]
+    assert set(there.usage_metadata["input_token_details"]) == {"cache_read"}
+    said, known = there.response_metadata, here.response_metadata
+    assert set(said) == set(known)
+    assert set(said["speculation"]) == set(known["speculation"])
+    assert set(said["timings"]) == set(known["timings"])
+    assert said["model_provider"] == "agentspark"
+    assert said["finish_reason"] == "length"
+    assert said["timings"]["ttft_ms"] > 0
+
+
+async def test_every_way_of_calling_says_the_same(remote):
+    expected = remote.invoke(ASKED)
+    assert whole(remote.stream(ASKED)).content == expected.content
+    assert (await remote.ainvoke(ASKED)).content == expected.content
+    chunks = [chunk async for chunk in remote.astream(ASKED)]
+    assert "".join(chunk.text for chunk in chunks) == expected.content
+    assert chunks[-1].chunk_position == "last"
+    assert chunks[-1].usage_metadata["output_tokens"] == 12
+    assert [answer.content for answer in await remote.abatch([ASKED] * 2)] == [expected.content] * 2
+
+
+def test_event_loops_come_and_go(remote):
+    texts = {asyncio.run(remote.ainvoke(ASKED)).content for _ in range(3)}
+    assert len(texts) == 1
+
+
+def test_tools_are_called_as_the_schema_wants(either):
+    bound = either.bind_tools([look, Note], tool_choice="any", parallel_tool_calls=False)
+    for answer in (
+        bound.invoke(ASKED, max_tokens=200),
+        whole(bound.stream(ASKED, max_tokens=200)),
+    ):
+        assert answer.invalid_tool_calls == []
+        (call,) = answer.tool_calls
+        assert call["id"].startswith("call_")
+        if call["name"] == "Note":
+            Note.model_validate(call["args"])
+        else:
+            assert (call["name"], set(call["args"])) == ("look", {"path"})
+    named = either.bind_tools([look, Note], tool_choice="Note").invoke(ASKED, max_tokens=200)
+    assert {call["name"] for call in named.tool_calls} == {"Note"}
+    assert either.bind_tools([look], tool_choice="none").invoke(ASKED).tool_calls == []
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_structured_output_fits_its_class(either, method):
+    longer = either.model_copy(update={"max_tokens": 200})
+    structured = longer.with_structured_output(Note, method=method)
+    assert isinstance(structured.invoke(ASKED), Note)
+    raw = longer.with_structured_output(Note.model_json_schema(), method=method, include_raw=True)
+    found = raw.invoke(ASKED)
+    assert found["parsing_error"] is None
+    Note.model_validate(found["parsed"])
+    assert found["raw"].response_metadata["model_provider"] == "agentspark"
+
+
+def test_json_mode_gives_some_object(either):
+    answer = either.bind(response_format={"type": "json_object"}).invoke(ASKED, max_tokens=40)
+    assert isinstance(json.loads(answer.content), dict)
+
+
+def test_wrong_shapes_are_named_in_both_modes(either):
+    with pytest.raises(InvalidRequestError, match="none of the tools"):
+        either.bind_tools([look], tool_choice="jump")
+    with pytest.raises(InvalidRequestError, match="method"):
+        either.with_structured_output(Note, method="magic")
+    with pytest.raises(InvalidRequestError, match="no argument"):
+        either.with_structured_output(Note, tools=[])
+    with pytest.raises(InvalidRequestError) as caught:
+        either.invoke(ASKED, temperature=-1)
+    assert caught.value.param == "temperature"
+    with pytest.raises(ContextLengthError):
+        either.invoke("word " * 3000)
+    with pytest.raises(RequestTimeoutError, match=r"timeout of 0\.05 s"):
+        either.invoke(ASKED, timeout=0.05, max_tokens=1500)
+    with pytest.raises(InvalidRequestError, match="logit_bias"):
+        either.invoke(ASKED, logit_bias={"x": "y"})
+
+
+def test_fields_that_change_the_answer_are_sent(chat, remote):
+    for given in (
+        {"temperature": 1.0, "seed": 3},
+        {"logit_bias": {300: 100}},
+        {"stop": ["e"]},
+        {"repetition_penalty": 1.5},
+        {"speculation": "suffix", "verify": 2, "share_prefix": False},
+        {"prediction": "An agent reads files."},
+    ):
+        assert remote.invoke(ASKED, **given).content == chat.invoke(ASKED, **given).content, given
+
+
+def test_leaving_a_stream_cancels_it_at_the_server(served, remote):
+    stream = remote.stream(ASKED, max_tokens=1500)
+    next(stream)
+    stream.close()
+    assert served.settled()
+
+
+def test_labels_and_tags_arrive(served, remote, trace_file):
+    remote.invoke(
+        ASKED,
+        config={"tags": ["agentspark_run:tagged"], "metadata": {"agentspark_step": 7}},
+    )
+    list(remote.stream(ASKED, config={"tags": ["agentspark_run:streamed"]}))
+    first, second = (json.loads(line) for line in trace_file.read_text().splitlines()[-2:])
+    assert (first["run"], first["step"]) == ("tagged", 7)
+    assert second["run"] == "streamed"
+
+
+def test_tokens_cannot_be_counted_from_afar(remote):
+    with pytest.raises(InvalidRequestError, match="usage_metadata"):
+        remote.get_num_tokens("a")
+
+
+def test_tools_count_in_this_process(chat):
+    from langchain_core.messages import HumanMessage
+
+    plain = chat.get_num_tokens_from_messages([HumanMessage(ASKED)])
+    assert chat.get_num_tokens_from_messages([HumanMessage(ASKED)], tools=[look]) > plain
+
+
+def test_a_rate_limiter_is_asked(either):
+    limiter = InMemoryRateLimiter(requests_per_second=1000, check_every_n_seconds=0.001)
+    limited = either.model_copy(update={"rate_limiter": limiter})
+    limited.invoke(ASKED, max_tokens=1)
+    assert limiter.last is not None
+
+
+def test_a_server_that_is_not_there_is_an_error_of_the_call():
+    nowhere = {"base_url": "http://127.0.0.1:9/v1", "max_retries": 0}
+    with ChatDSpark(**nowhere) as model, pytest.raises(RemoteConnectionError):
+        model.invoke(ASKED)
+    with ChatDSpark(base_url="nonsense") as model, pytest.raises(ConfigError):
+        model.invoke(ASKED)
+
+
+def test_a_key_is_sent_and_its_refusal_arrives(served, monkeypatch):
+    monkeypatch.setattr(served.app.service, "keys", type(served.app.service.keys)(["right-key"]))
+    base = {"model": MODEL, "base_url": f"{served.url}/v1", "max_tokens": 1}
+    with ChatDSpark(**base, api_key="right-key") as model:
+        assert model.invoke(ASKED).usage_metadata["output_tokens"] == 1
+    with ChatDSpark(**base, api_key="wrong-key") as model, pytest.raises(RemoteStatusError):
+        model.invoke(ASKED)
+    assert httpx.get(f"{served.url}/health").status_code == 200

@@ -1,0 +1,292 @@
+"""Keys, limits, deadlines, clients that leave, a queue that is full, a server that stops."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from agentspark.errors import ConfigError
+from openai_dspark.server.admission import Admission
+from openai_dspark.server.auth import read_keys
+from openai_dspark.server.errors import ApiError
+from openai_dspark.server.settings import ServerSettings
+
+from ..serving import MODEL, serving
+
+LONG = {"max_tokens": 1500, "ignore_eos": True}
+KEYS = frozenset(("first-key-1", "second-key-2"))
+
+
+@pytest.fixture(scope="module")
+def guarded(make_engine):
+    """A small server with keys: two sequences at once, one may wait."""
+    engine = make_engine(max_requests=2)
+    with serving(
+        engine,
+        api_keys=KEYS,
+        queue_limit=1,
+        max_choices=3,
+        body_timeout_s=0.5,
+        max_body_bytes=20_000,
+        cors_origins=("http://pages.example",),
+    ) as running:
+        yield running
+
+
+def key(name="first-key-1"):
+    return {"authorization": f"Bearer {name}"}
+
+
+def test_only_a_known_key_opens(guarded):
+    assert guarded.chat(headers=key()).status_code == 200
+    assert guarded.chat(headers={"x-api-key": "second-key-2"}).status_code == 200
+    for headers in ({}, key("first-key-"), key("nonsense-key"), {"authorization": "Basic abc"}):
+        response = guarded.chat(headers=headers)
+        assert response.status_code == 401
+        assert response.json()["error"]["type"] == "authentication_error"
+        assert "bearer" in response.headers["www-authenticate"].lower()
+    assert httpx.get(f"{guarded.url}/v1/models").status_code == 401
+    assert httpx.get(f"{guarded.url}/metrics").status_code == 401
+    assert httpx.get(f"{guarded.url}/health").status_code == 200
+
+
+def test_callers_do_not_share_prefixes(guarded):
+    asked = {"messages": [{"role": "user", "content": "Each branch shares its blocks. " * 5}]}
+
+    def cached(name, **more):
+        usage = guarded.chat(**asked, **more, headers=key(name)).json()["usage"]
+        return usage["prompt_tokens_details"]["cached_tokens"]
+
+    assert cached("first-key-1") == 0
+    assert cached("first-key-1") > 0
+    assert cached("second-key-2") == 0
+    assert cached("first-key-1", cache_salt="s") == 0
+    assert cached("second-key-2", cache_salt="s") == 0
+
+
+def test_a_large_body_is_refused_early_and_late(guarded):
+    big = [{"role": "user", "content": "x" * 30_000}]
+    assert guarded.chat(messages=big, headers=key()).status_code == 413
+
+    def pieces():
+        for _ in range(30):
+            yield b" " * 1000
+
+    headers = {**key(), "content-type": "application/json"}
+    response = guarded.post(content=pieces(), headers=headers)
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "request_too_large"
+
+
+def test_a_body_that_does_not_arrive_is_a_408(guarded):
+    host, port = guarded.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        raw.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            b"Authorization: Bearer first-key-1\r\nContent-Type: application/json\r\n\r\n{"
+        )
+        said = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.1 408")
+    assert b'"type":"timeout_error"' in said
+
+
+def test_a_full_queue_is_a_429_that_says_when_to_return(guarded):
+    with httpx.Client(timeout=60, headers=key()) as client:
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "a"}], "stream": True}
+        with client.stream(
+            "POST", f"{guarded.url}/v1/chat/completions", json={**body, **LONG, "n": 2}
+        ) as busy:
+            lines = busy.iter_lines()  # an iterator that is dropped closes the stream
+            next(lines)
+            response = guarded.chat(n=2, headers=key())
+            assert response.status_code == 429
+            assert int(response.headers["retry-after"]) >= 1
+            assert response.json()["error"]["type"] == "rate_limit_error"
+    assert guarded.settled()
+    assert guarded.chat(n=2, headers=key()).status_code == 200
+
+
+def test_more_than_could_ever_run_is_a_400():
+    admission = Admission(2, 1)
+    with pytest.raises(ApiError) as caught:
+        admission.take(4)
+    assert (caught.value.status, caught.value.param) == (400, "n")
+    admission.take(3)
+    admission.give_back(3)
+    assert admission.taken == 0
+    assert 1 <= admission.wait_s() <= 60
+
+
+def test_cors_is_for_named_origins_only(served, guarded):
+    asked = {"origin": "http://pages.example", "access-control-request-method": "POST"}
+    path = "/v1/chat/completions"
+    allowed = httpx.options(guarded.url + path, headers=asked)
+    assert allowed.headers["access-control-allow-origin"] == "http://pages.example"
+    other = httpx.options(guarded.url + path, headers={**asked, "origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+    assert "access-control-allow-origin" not in httpx.options(served.url + path).headers
+
+
+def test_a_local_server_answers_to_local_names_only(served):
+    path = f"{served.url}/v1/models"
+    assert httpx.get(path, headers={"host": "rebound.example"}).status_code == 403
+    port = served.url.rsplit(":", 1)[1]
+    for name in ("localhost", f"localhost:{port}", "127.0.0.1", "[::1]:80", "LOCALHOST"):
+        assert httpx.get(path, headers={"host": name}).status_code == 200
+
+
+def test_a_deadline_ends_the_request(served):
+    short = {"x-agentspark-timeout": "0.2"}
+    response = served.chat(**LONG, headers=short)
+    assert response.status_code == 504
+    assert response.json()["error"]["code"] == "deadline_exceeded"
+    streamed = served.chat(**LONG, stream=True, headers=short)
+    assert streamed.status_code == 200
+    *_, failure, done = [line for line in streamed.text.split("\n\n") if line]
+    assert json.loads(failure[6:])["error"]["code"] == "deadline_exceeded"
+    assert done == "data: [DONE]"
+    assert served.settled()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_client_that_leaves_cancels_its_request(served, stream, n):
+    assert served.settled()
+    before = served.engine.stats()
+    body = {
+        "model": MODEL, "n": n, "stream": stream, **LONG, "cache_salt": f"leaving-{stream}-{n}",
+        "messages": [{"role": "user", "content": "Read all files."}],
+    }  # fmt: skip
+    url = f"{served.url}/v1/chat/completions"
+    with httpx.Client(timeout=60) as client:
+        if stream:
+            with client.stream("POST", url, json=body) as response:
+                next(response.iter_lines())
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                client.post(url, json=body, timeout=0.5)
+    assert served.settled()
+    stats = served.engine.stats()
+    # What is left in use is the cache's; nobody holds blocks beside it.
+    assert stats.used_blocks == stats.cached_blocks
+    assert before.used_blocks == before.cached_blocks
+
+
+def test_request_ids_come_back(served):
+    given = served.chat(headers={"x-request-id": "mine-1"})
+    assert given.headers["x-request-id"] == "mine-1"
+    made = served.chat(headers={"x-request-id": "not\tplain"})
+    assert made.headers["x-request-id"] != "not\tplain"
+    assert len({served.chat().headers["x-request-id"] for _ in range(2)}) == 2
+
+
+def test_metrics_and_health_tell_what_happened(served):
+    served.chat()
+    text = httpx.get(f"{served.url}/metrics").text
+    assert 'agentspark_generations_total{arm="accelerated",finish="length"}' in text
+    assert "gen_ai_server_time_to_first_token_seconds_bucket" in text
+    assert "agentspark_kv_blocks 1024.0" in text
+    assert 'route="/v1/chat/completions",status="200"' in text
+    for path in ("/health", "/health/ready", "/health/live"):
+        health = httpx.get(served.url + path).json()
+        assert health == {"status": "ok", "model": MODEL, "running": 0, "waiting": 0}
+
+
+def test_a_stopping_server_drains_then_cancels(make_engine):
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "a"}], "stream": True, **LONG}
+    short = {**body, "max_tokens": 60, "temperature": 0}
+    said: dict[str, str] = {}
+    with serving(make_engine(), drain_s=0.0) as running:
+        url = f"{running.url}/v1/chat/completions"
+        with httpx.stream("POST", url, json=body, timeout=60) as response:
+            lines = response.iter_lines()
+            next(lines)
+            running.server.should_exit = True
+            said["cut"] = "".join(lines)
+        running.thread.join(30)
+        assert not running.engine.alive
+    assert '"code":"shutting_down"' in said["cut"]
+    with serving(make_engine(), drain_s=30.0) as running:
+        url = f"{running.url}/v1/chat/completions"
+        with httpx.stream("POST", url, json=short, timeout=60) as response:
+            lines = response.iter_lines()
+            next(lines)
+            running.server.should_exit = True
+            time.sleep(0.3)
+            said["drained"] = "".join(lines)
+    assert '"finish_reason":"length"' in said["drained"]
+    assert said["drained"].endswith("[DONE]")
+
+
+def test_while_it_drains_it_says_so(served):
+    service = served.app.service
+    service.draining = True
+    try:
+        refused = served.chat()
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "shutting_down"
+        assert "retry-after" in refused.headers
+        assert httpx.get(f"{served.url}/health/ready").status_code == 503
+        assert httpx.get(f"{served.url}/health/live").status_code == 200
+    finally:
+        service.draining = False
+    assert served.chat().status_code == 200
+
+
+def test_a_dead_engine_is_said_to_be_dead(make_engine):
+    with serving(make_engine()) as running:
+        running.engine.close()
+        response = running.chat()
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "engine_unavailable"
+        assert httpx.get(f"{running.url}/health/live").status_code == 503
+        assert running.app.service.admission.taken == 0
+
+
+def test_many_clients_at_once_get_their_own_answers(served):
+    def ask(number, answers):
+        messages = [{"role": "user", "content": f"File {number} holds"}]
+        answers[number] = served.chat(messages=messages, n=2).json()["choices"]
+
+    alone, together = {}, {}
+    for number in range(6):
+        ask(number, alone)
+    threads = [threading.Thread(target=ask, args=(number, together)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_a_public_address_needs_a_key_or_the_word():
+    for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
+        with pytest.raises(ConfigError, match="insecure-no-key"):
+            ServerSettings(host=host)
+        ServerSettings(host=host, insecure_no_key=True)
+        ServerSettings(host=host, api_keys=KEYS)
+    for host in ("127.0.0.1", "127.0.0.9", "::1", "localhost"):
+        assert ServerSettings(host=host).checks_hosts
+    with pytest.raises(ConfigError, match="8 printable"):
+        ServerSettings(api_keys=frozenset(("short",)))
+    assert "first-key" not in repr(ServerSettings(api_keys=KEYS))
+
+
+def test_keys_come_from_the_environment_and_a_file(tmp_path):
+    file = tmp_path / "keys"
+    file.write_text("# ours\nfile-key-1\n\nfile-key-2\n")
+    environment = {"AGENTSPARK_API_KEY": "one-key", "AGENTSPARK_API_KEYS": "two-key, three-key"}
+    assert read_keys(file, environment) == {
+        "one-key", "two-key", "three-key", "file-key-1", "file-key-2",
+    }  # fmt: skip
+    assert read_keys(None, {}) == frozenset()
+    file.write_text("# nothing\n")
+    with pytest.raises(ConfigError, match="holds no key"):
+        read_keys(file, {})
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_keys(tmp_path / "none", {})
