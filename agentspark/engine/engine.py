@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import torch
 
 from agentspark.config import EngineConfig
 from agentspark.drafting.drafter import Drafter
 from agentspark.engine.assembly import assemble
-from agentspark.engine.chat_format import ChatFormat
-from agentspark.engine.chatting import chat_prompt
-from agentspark.engine.events import adelta_stream
+from agentspark.engine.calls import Calls
 from agentspark.engine.handle import Handle
 from agentspark.engine.intake import Intake
 from agentspark.engine.loop import EngineLoop
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.engine.proposing import DraftWatcher, RoundWatcher
 from agentspark.engine.request import Request
-from agentspark.engine.result import Completion, Delta, FinishReason
+from agentspark.engine.result import Completion, FinishReason
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.stats import EngineStats
 from agentspark.engine.turn import Turn
@@ -39,11 +34,8 @@ from agentspark.trace.recorder import Recorder
 
 _log = logging.getLogger(__name__)
 
-Prompt = str | Seq[int]
-Messages = Seq[Mapping[str, Any]]
 
-
-class Engine:
+class Engine(Calls):
     """Generates text with a target and its drafter, sharing prefixes over all calls.
 
     ``exact`` says whether exact mode is on and was found to hold on this device; ``max_context``
@@ -108,8 +100,6 @@ class Engine:
         """
         return cls(model, drafter=drafter, config=config, trace=trace, trace_tokens=trace_tokens)
 
-    # -- one prompt ----------------------------------------------------------------------------
-
     def submit(self, request: Request) -> Handle:
         """Queue a request. Raises ``InvalidRequestError`` at once for what cannot be served."""
         sequence = self._intake.sequence(
@@ -117,126 +107,6 @@ class Engine:
         )
         self._loop.submit(sequence)
         return sequence.handle
-
-    def generate(
-        self,
-        prompt: Prompt,
-        sampling: SamplingParams | None = None,
-        *,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> Completion:
-        """Continue ``prompt`` (text or token ids) and wait for the end.
-
-        Interrupted (``KeyboardInterrupt``), it cancels the request.
-        """
-        return self._complete(self.submit(self._request(prompt, sampling, options, labels)))
-
-    def stream(
-        self,
-        prompt: Prompt,
-        sampling: SamplingParams | None = None,
-        *,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> Iterator[Delta]:
-        """Like ``generate``, delta by delta; leaving the iteration cancels the request."""
-        return iter(self.submit(self._request(prompt, sampling, options, labels)))
-
-    async def agenerate(
-        self,
-        prompt: Prompt,
-        sampling: SamplingParams | None = None,
-        *,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> Completion:
-        """``generate`` without blocking the event loop; cancelling the task cancels it."""
-        handle = self.submit(self._request(prompt, sampling, options, labels))
-        return await self._acomplete(handle)
-
-    def astream(
-        self,
-        prompt: Prompt,
-        sampling: SamplingParams | None = None,
-        *,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> AsyncIterator[Delta]:
-        """``stream`` for ``async for``."""
-        return adelta_stream(self.submit(self._request(prompt, sampling, options, labels)))
-
-    # -- a conversation ------------------------------------------------------------------------
-
-    def chat_request(
-        self,
-        messages: Messages,
-        sampling: SamplingParams | None = None,
-        *,
-        chat: ChatFormat | None = None,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> Request:
-        """The request that answers ``messages`` through the model's chat template.
-
-        ``chat`` says which tools may be called and what the answer must look like. Raises
-        ``InvalidRequestError`` for messages that cannot be rendered.
-        """
-        prompt = chat_prompt(self.target.tokenizer, messages, chat or ChatFormat())
-        request = self._request(prompt.token_ids, sampling, options, labels)
-        return dataclasses.replace(request, constraint=prompt.constraint, answer=prompt.answer)
-
-    def chat(
-        self,
-        messages: Messages,
-        sampling: SamplingParams | None = None,
-        *,
-        chat: ChatFormat | None = None,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> Completion:
-        """Answer ``messages``; see ``chat_request`` for what can be asked for."""
-        request = self.chat_request(messages, sampling, chat=chat, options=options, labels=labels)
-        return self._complete(self.submit(request))
-
-    def chat_stream(
-        self,
-        messages: Messages,
-        sampling: SamplingParams | None = None,
-        *,
-        chat: ChatFormat | None = None,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> Iterator[Delta]:
-        """``chat``, delta by delta."""
-        request = self.chat_request(messages, sampling, chat=chat, options=options, labels=labels)
-        return iter(self.submit(request))
-
-    async def achat(
-        self,
-        messages: Messages,
-        sampling: SamplingParams | None = None,
-        *,
-        chat: ChatFormat | None = None,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> Completion:
-        """``chat`` without blocking the event loop."""
-        request = self.chat_request(messages, sampling, chat=chat, options=options, labels=labels)
-        return await self._acomplete(self.submit(request))
-
-    def achat_stream(
-        self,
-        messages: Messages,
-        sampling: SamplingParams | None = None,
-        *,
-        chat: ChatFormat | None = None,
-        options: RequestOptions | None = None,
-        labels: Labels | None = None,
-    ) -> AsyncIterator[Delta]:
-        """``chat_stream`` for ``async for``."""
-        request = self.chat_request(messages, sampling, chat=chat, options=options, labels=labels)
-        return adelta_stream(self.submit(request))
 
     # -- the engine itself ---------------------------------------------------------------------
 
@@ -327,33 +197,6 @@ class Engine:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _complete(self, handle: Handle) -> Completion:
-        try:
-            return handle.result()
-        finally:
-            handle.cancel()
-
-    async def _acomplete(self, handle: Handle) -> Completion:
-        async for delta in adelta_stream(handle):
-            if delta.completion is not None:
-                return delta.completion
-        return handle.result(0)
-
-    def _request(
-        self,
-        prompt: Prompt,
-        sampling: SamplingParams | None,
-        options: RequestOptions | None,
-        labels: Labels | None,
-    ) -> Request:
-        ids = self.target.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
-        return Request(
-            prompt_token_ids=ids,
-            sampling=sampling or SamplingParams(),
-            options=options or RequestOptions(),
-            labels=labels or Labels(),
-        )
 
     def _finish(
         self, sequence: Sequence, reason: FinishReason, error: BaseException | None
