@@ -21,7 +21,8 @@ class ChatFormat:
     """What a chat's answer may be; make it with ``of`` from an API's fields.
 
     ``wanted`` is what an answer that is no tool call must look like. ``parallel``: whether an
-    answer may make several calls; ``None`` leaves it to what the model was trained for.
+    answer may make several calls; ``None`` leaves it to what the model was trained for (some, such
+    as Llama 3, make one at a time whatever is asked for).
     ``template_args`` is JSON text: further arguments of the chat template.
     """
 

@@ -40,7 +40,7 @@ def chat_prompt(
         reasoning=reasoning,
         beginning="none"
         if reasoning is None
-        else reasoning.beginning(tokenizer.template(chat.tools, arguments).opening()),
+        else reasoning.beginning(tokenizer.template(chat.tools, arguments).prompt_end()),
         shown=_shown(tokenizer, with_calls=bool(chat.callable_tools)),
     )
     return ChatPrompt(ids, _constraint(tokenizer, chat, answer), None if answer.plain else answer)
@@ -67,7 +67,7 @@ def _constraint(
             tools,
             tokenizer.tool_format,
             required=chat.choice.mode == "required",
-            parallel=tokenizer.tool_format.native if chat.parallel is None else chat.parallel,
+            parallel=tokenizer.tool_format.parallel(chat.parallel),
             instead=chat.wanted,
         )
     if chat.wanted is not None:

@@ -14,7 +14,7 @@ from agentspark.models.messages import check_messages, strings_in
 from agentspark.models.template import ChatTemplate, render_turns
 from agentspark.models.text_stream import TextStream
 from agentspark.models.tools.formats import ToolFormat, tool_format
-from agentspark.models.tools.history import check_calls, has_tools, turn_text
+from agentspark.models.tools.history import arguments_as_text, check_calls, has_tools, turn_text
 from agentspark.models.tools.prompt import in_plain_messages, with_tools
 from agentspark.models.tools.reasoning import ReasoningFormat, reasoning_format
 from agentspark.models.tools.tool import Tool
@@ -121,7 +121,7 @@ class ChatTokenizer:
                 for index, message in enumerate(checked)
                 if message["role"] == "assistant" and said[index] in self._memory
             ]
-            opening = template.opening() if known else ""
+            opening = template.opening() if known else ("", "")
             chat = render_turns(template, hidden, add_generation_prompt, known, markers)
             ids: list[int] = []
             pending = chat.pieces[0]
@@ -142,7 +142,7 @@ class ChatTokenizer:
             if message["role"] == "assistant":
                 message["said"] = turn_text(message)
         if self.tool_format.native or not (tools or has_tools(messages)):
-            return messages
+            return arguments_as_text(messages) if self.tool_format.text_arguments else messages
         plain = in_plain_messages(messages, self.tool_format, tool_role=self._tool_role)
         return with_tools(plain, tools) if tools else plain
 
@@ -158,14 +158,18 @@ class ChatTokenizer:
             return False
 
     def _recall(
-        self, ids: list[int], pending: str, opening: str, said: str, markers: Markers
+        self, ids: list[int], pending: str, opening: tuple[str, str], said: str, markers: Markers
     ) -> tuple[list[int], Turn] | None:
         """The tokens up to the end of what was ``said``, if that came after ``pending``.
 
         White space that the template puts before an answer is no part of the prompt it answers;
-        ``opening`` is a part of it that the template leaves out later.
+        ``opening`` is how the template writes the end of that prompt, and how it was.
         """
-        for markup in dict.fromkeys((pending, pending.rstrip(), pending + opening)):
+        written, prompted = opening
+        forms = [pending, pending.rstrip()]
+        if pending.endswith(written):
+            forms.append(pending.removesuffix(written) + prompted)
+        for markup in dict.fromkeys(forms):
             before = ids + self._encode_markup(markup, markers, first=not ids)
             turn = self._memory.get(before, said)
             if turn is not None:

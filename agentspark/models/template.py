@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_WORD = "agentspark"
+
+
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
     """A tokenizer's chat template with what is the same for every message of a request.
@@ -49,19 +52,29 @@ class ChatTemplate:
                 param="messages",
             ) from error
 
-    def opening(self) -> str:
-        """What the prompt for an answer has that the same answer in a longer chat has not.
-
-        The beginning of a section of reasoning, for example, or a section that is empty.
-        """
-        word, ask = "agentspark", {"role": "user", "content": "a"}
+    def prompt_end(self) -> str:
+        """What a prompt has behind the text of its last message."""
         try:
-            prompt = self.render([ask], True)
-            whole = self.render([ask, {"role": "assistant", "content": word}, ask], False)
+            return self.render([{"role": "user", "content": _WORD}], True).rpartition(_WORD)[2]
         except InvalidRequestError:
             return ""
-        before = whole.partition(word)[0]
-        return prompt.removeprefix(before) if prompt.startswith(before) else ""
+
+    def opening(self) -> tuple[str, str]:
+        """How the end of a prompt differs once the answer to it is a part of a longer chat.
+
+        ``(written, prompted)``: what stands before the answer then, and what stood there when it
+        was generated. A section of reasoning that the prompt opens, for example, may be left out.
+        """
+        ask = {"role": "user", "content": "a"}
+        try:
+            prompt = self.render([ask], True)
+            whole = self.render([ask, {"role": "assistant", "content": _WORD}, ask], False)
+        except InvalidRequestError:
+            return "", ""
+        before = whole.partition(_WORD)[0]
+        pairs = enumerate(zip(before, prompt, strict=False))
+        same = next((i for i, (a, b) in pairs if a != b), min(len(before), len(prompt)))
+        return before[same:], prompt[same:]
 
 
 @dataclass(frozen=True, slots=True)

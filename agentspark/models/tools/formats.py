@@ -10,6 +10,9 @@ or writes calls in a way that is no such pattern, get the generic format and pro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Several = Literal["always", "asked", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +21,10 @@ class ToolFormat:
 
     ``first_only``: a call can only be the beginning of an answer (there is no marker that would
     set it apart from text elsewhere). ``marker`` is the shortest text by which the beginning of
-    calls is known; everything before it is content. ``native``: the template takes
-    ``tools``, and the model was
-    trained to make several calls at once where that helps; others do not know when to stop.
+    calls is known; everything before it is content. ``native``: the template takes ``tools``.
+    ``several``: whether an answer may make more than one call; models that were not trained to
+    (``asked``) do not know when to stop. ``text_arguments``: the template takes the arguments of
+    earlier calls as JSON text, not as an object.
     """
 
     name: str
@@ -33,11 +37,19 @@ class ToolFormat:
     marker: str = ""
     first_only: bool = False
     native: bool = True
+    several: Several = "always"
+    text_arguments: bool = False
 
     @property
     def head(self) -> str:
         """What comes before the first call's name."""
         return self.opening + self.before
+
+    def parallel(self, asked: bool | None) -> bool:
+        """Whether an answer may make several calls; ``asked`` ``None``: the caller said nothing."""
+        if asked is None:
+            return self.several == "always"
+        return asked and self.several != "never"
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -66,6 +78,7 @@ LLAMA3 = ToolFormat(
     between="; ",
     marker='{"name": "',
     first_only=True,
+    several="never",
 )
 MISTRAL = ToolFormat(
     "mistral",
@@ -93,6 +106,7 @@ DEEPSEEK = ToolFormat(
     between="\n",
     closing=_deepseek("tool▁calls▁end"),
     marker=_deepseek("tool▁calls▁begin"),
+    text_arguments=True,
 )
 DEEPSEEK_PLAIN = ToolFormat(
     "deepseek-plain",
@@ -102,6 +116,7 @@ DEEPSEEK_PLAIN = ToolFormat(
     after=_deepseek("tool▁call▁end"),
     closing=_deepseek("tool▁calls▁end"),
     marker=_deepseek("tool▁calls▁begin"),
+    text_arguments=True,
 )
 GENERIC = ToolFormat(
     "generic",
@@ -111,6 +126,7 @@ GENERIC = ToolFormat(
     between="\n",
     marker="<tool_call>",
     native=False,
+    several="asked",
 )
 
 

@@ -50,6 +50,22 @@ def check_calls(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
     return checked
 
 
+def arguments_as_text(messages: Sequence[Message]) -> list[Message]:
+    """``messages`` with the arguments of all calls as JSON text."""
+    return [
+        {**m, "tool_calls": [_as_text(call) for call in m["tool_calls"]]}
+        if "tool_calls" in m
+        else m
+        for m in messages
+    ]
+
+
+def _as_text(call: Message) -> Message:
+    function = call["function"]
+    arguments = json.dumps(function["arguments"], ensure_ascii=False)
+    return {**call, "function": {**function, "arguments": arguments}}
+
+
 def turn_text(message: Mapping[str, Any]) -> str:
     """What an assistant message says, as ``said`` puts it: the key of its remembered tokens."""
     calls = [

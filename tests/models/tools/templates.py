@@ -39,3 +39,14 @@ PLAIN_ROLES = """\
 {{ m.content }}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""
+
+# Arguments are text; the reasoning is closed in what was said before, and opened on demand.
+DEEPSEEK = """\
+{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}
+{% if m.role == 'assistant' %}</think>{% endif %}{{ m.content }}\
+{% for call in m.tool_calls or [] %}\
+{{ '<\uff5ctool▁calls▁begin\uff5c><\uff5ctool▁call▁begin\uff5c>' \
++ call.function.name + '<\uff5ctool▁sep\uff5c>' + call.function.arguments \
++ '<\uff5ctool▁call▁end\uff5c><\uff5ctool▁calls▁end\uff5c>' }}{% endfor %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% if thinking is defined and thinking %}<think>{% else %}</think>{% endif %}{% endif %}"""

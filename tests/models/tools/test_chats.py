@@ -12,7 +12,7 @@ import pytest
 from agentspark.errors import InvalidRequestError
 from agentspark.models import ChatTokenizer
 from agentspark.models.tools.call import said
-from agentspark.models.tools.formats import GENERIC, HERMES, MISTRAL, tool_format
+from agentspark.models.tools.formats import DEEPSEEK_PLAIN, GENERIC, HERMES, MISTRAL, tool_format
 from agentspark.models.tools.tool import read_tools
 from tests.models.tools import templates
 
@@ -84,6 +84,22 @@ def test_arguments_reach_a_template_as_an_object(hf: Any) -> None:
     with templated(hf, templates.HERMES) as tokenizer:
         text = tokenizer.decode(tokenizer.encode_chat([user("a"), call('{"b":  [1,"é"]}')]))
     assert '{"name": "read", "arguments": {"b": [1, "é"]}}' in text
+
+
+def test_a_template_that_takes_arguments_as_text_gets_text(hf: Any) -> None:
+    with templated(hf, templates.DEEPSEEK) as tokenizer:
+        assert tokenizer.tool_format is DEEPSEEK_PLAIN
+        text = tokenizer.decode(tokenizer.encode_chat([user("a"), call({"b": [1, "é"]})]))
+        assert 'read<\uff5ctool▁sep\uff5c>{"b": [1, "é"]}<' in text
+        # What was generated inside a section that the prompt opened, and the template leaves out.
+        thinking = {"thinking": True}
+        prompt = tokenizer.encode_chat([user("a")], arguments=thinking)
+        assert tokenizer.decode(prompt).endswith("assistant\n<think>")
+        generated = tokenizer.encode("hm</think>Yes.")
+        tokenizer.remember(prompt, generated, "hm</think>Yes.", "Yes.")
+        messages = [user("a"), {"role": "assistant", "content": "Yes."}, user("b")]
+        longer = tokenizer.encode_chat(messages, arguments=thinking)
+        assert longer[: len(prompt) + len(generated)] == [*prompt, *generated]
 
 
 def test_the_generic_prompt_names_the_tools_and_writes_calls_and_results(hf: Any) -> None:
