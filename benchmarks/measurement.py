@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, computed_field
 
 Sense = Literal["at least", "at most", "equal"]
-Unit = Literal["x", "share", "tokens/s"]
+Unit = Literal["x", "share", "tokens/s", "ms", "requests"]
 
 # Two means over different rounds are called equal when they differ by no more than this.
 EQUAL_WITHIN = 0.005

@@ -77,8 +77,9 @@ class SamplingParams:
                 raise _reject(name, value, f"a finite number from {low:g} to {high:g}")
         if self.top_p == 0.0:
             raise _reject("top_p", self.top_p, "a number above 0 (1 turns it off)")
-        if not (math.isfinite(self.repetition_penalty) and 0.0 < self.repetition_penalty <= 10.0):
-            raise _reject("repetition_penalty", self.repetition_penalty, "a number above 0, to 10")
+        # Less would make logits infinite.
+        if not (math.isfinite(self.repetition_penalty) and 0.01 <= self.repetition_penalty <= 10.0):
+            raise _reject("repetition_penalty", self.repetition_penalty, "a number, 0.01 to 10")
         if self.top_k < 0:
             raise _reject("top_k", self.top_k, "0 (off) or a positive whole number")
         if any(not text for text in self.stop):

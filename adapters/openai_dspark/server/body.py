@@ -53,13 +53,15 @@ def parse(body: bytes, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _explain(error.errors(include_url=False), body) from None
+        problem = error.errors(include_url=False)[0]
+        if problem["type"] == "json_invalid":
+            raise ApiError(400, f"The body is no valid JSON: {problem['ctx']['error']}.") from None
+        raise explain(error, from_json(body)) from None
 
 
-def _explain(problems: Sequence[Mapping[str, Any]], body: bytes) -> ApiError:
-    if problems[0]["type"] == "json_invalid":
-        return ApiError(400, f"The body is no valid JSON: {problems[0]['ctx']['error']}.")
-    given = from_json(body)
+def explain(error: ValidationError, given: Any) -> ApiError:
+    """The one problem of ``given`` that tells most, as an error that names its parameter."""
+    problems: Sequence[Mapping[str, Any]] = error.errors(include_url=False)
     found = [(_path(problem, given), problem) for problem in problems]
     param, problem = max(found, key=_telling)
     kind, text = problem["type"], str(problem["msg"])

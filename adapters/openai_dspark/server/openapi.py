@@ -17,7 +17,6 @@ from openai_dspark.wire.response_request import ResponseRequest
 BODIES: tuple[type[BaseModel], ...] = (ChatRequest, CompletionRequest, ResponseRequest)
 
 _REFS = "#/components/schemas/{model}"
-_STREAM = {"schema": {"type": "string", "description": "Server-sent events."}}
 _ERRORS = {
     400: "A parameter is wrong; `param` names it.",
     401: "The API key is missing or wrong.",
@@ -45,8 +44,8 @@ def post(body: type[BaseModel], reply: type[BaseModel]) -> dict[str, Any]:
     content = {"application/json": {"schema": schema}}
     done = {
         "model": reply,
-        "description": "The answer, or its stream.",
-        "content": {"text/event-stream": _STREAM},
+        "description": "The answer, or its stream as server-sent events.",
+        "content": {"text/event-stream": {}},
     }
     return {
         "response_class": Response,

@@ -53,7 +53,7 @@ class GenerationBody(Body):
     user: str | None = Field(default=None, max_length=512)
     top_k: int | None = Field(default=None, ge=-1, lt=2**31)
     min_p: float | None = Field(default=None, ge=0, le=1)
-    repetition_penalty: float | None = Field(default=None, gt=0, le=10)
+    repetition_penalty: float | None = Field(default=None, ge=0.01, le=10)
     min_tokens: int | None = Field(default=None, ge=0, lt=2**31)
     ignore_eos: bool | None = None
     cache_salt: str | None = Field(default=None, max_length=512)

@@ -36,6 +36,7 @@ BAD = [
     ({"max_tokens": 10**30}, "max_tokens"),
     ({"max_tokens": 5, "max_completion_tokens": 6}, "max_completion_tokens"),
     ({"min_tokens": 9}, "min_tokens"),
+    ({"repetition_penalty": 1e-40}, "repetition_penalty"),
     ({"n": 0}, "n"),
     ({"n": 100}, "n"),
     ({"seed": 2**70}, "seed"),

@@ -13,6 +13,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from ..serving import MODEL
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -22,6 +24,7 @@ CHECKS = [
 OPERATIONS = [
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/completions"),
+    ("POST", "/v1/responses"),
     ("GET", "/v1/models/{name}"),
     ("GET", "/health"),
 ]
@@ -45,7 +48,9 @@ def test_the_document_is_kept_to(served, document, method, path):
     )
     def ask(case):
         if isinstance(case.body, dict):
-            case.body["max_tokens"] = 2
+            # Past the model's name there is more to go wrong.
+            case.body["model"] = MODEL
+            case.body["max_output_tokens" if "input" in case.body else "max_tokens"] = 2
         response = case.call(base_url=served.url, timeout=60)
         case.validate_response(response, checks=CHECKS)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pydantic import ValidationError
+
+from openai_dspark.server.body import explain
 from openai_dspark.server.errors import ApiError
 from openai_dspark.wire.chat_request import ChatRequest
 from openai_dspark.wire.response_items import (
@@ -49,7 +52,11 @@ def to_chat(body: ResponseRequest) -> ChatRequest:
         "safety_identifier",
         "cache_salt",
     )
-    return ChatRequest.model_validate({**fields, **{name: getattr(body, name) for name in same}})
+    given = {**fields, **{name: getattr(body, name) for name in same}}
+    try:
+        return ChatRequest.model_validate(given)
+    except ValidationError as error:
+        raise rename(explain(error, given)) from None
 
 
 def rename(error: ApiError) -> ApiError:

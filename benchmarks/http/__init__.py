@@ -1,0 +1,1 @@
+"""Measurements of the server: what HTTP costs, many streams, hours of abuse, random requests."""

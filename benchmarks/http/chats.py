@@ -1,0 +1,25 @@
+"""The prompts file as chats, which is what goes over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from agentspark.cli.jsonl import check_messages, read_objects
+from benchmarks.bench import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """One line of the file."""
+
+    id: str
+    messages: list[dict[str, str]]
+
+
+def read_chats(settings: Settings) -> list[Chat]:
+    """The first ``limit`` chats; ``DataError`` names a wrong line."""
+    return [
+        Chat(str(line.get("id")), check_messages(line.get("messages"), f"line {number}"))
+        for number, line in islice(read_objects(settings.prompts), settings.limit)
+    ]

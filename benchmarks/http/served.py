@@ -1,0 +1,79 @@
+"""Servers to measure: one in a thread of this process, and one in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from agentspark.engine.engine import Engine
+from agentspark.errors import ConfigError
+from benchmarks.bench import Settings
+from openai_dspark.server.app import ServerApp
+from openai_dspark.server.process import Server, bind
+from openai_dspark.server.settings import ServerSettings
+
+NAME = "measured"
+
+_ADDRESS = re.compile(r"at (http://[^ ]+/v1)")
+
+
+@contextmanager
+def in_thread(engine: Engine) -> Iterator[str]:
+    """The address of a server over ``engine``; the engine is closed with it."""
+    settings = ServerSettings(port=0, served_name=NAME, drain_s=0.0)
+    bound = bind(settings)
+    host, port = bound.getsockname()[:2]
+    started = threading.Event()
+    server = Server(ServerApp(engine, settings), started.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    started.wait()
+    try:
+        yield f"http://{host}:{port}/v1"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A server's process and its address."""
+
+    pid: int
+    url: str
+
+
+@contextmanager
+def in_process(settings: Settings, *more: str) -> Iterator[Process]:
+    """``agentspark serve`` as another process, with ``more`` arguments."""
+    command = [sys.executable, "-m", "agentspark.cli", "serve", str(settings.model)]
+    command += ["--name", NAME, "--port", "0", "--drain", "0"]
+    command += ["--drafter", "none" if settings.drafter is None else str(settings.drafter), *more]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None, "it is a pipe"
+        try:
+            url = _address(process.stderr)
+            # Its log goes on; nobody reads it, but somebody must take it.
+            taking = threading.Thread(target=process.stderr.read, daemon=True)
+            taking.start()
+            yield Process(process.pid, url)
+            process.terminate()
+            taking.join()
+        finally:
+            process.terminate()
+
+
+def _address(lines: IO[str]) -> str:
+    said = ""
+    while line := lines.readline():
+        said += line
+        found = _ADDRESS.search(line)
+        if found:
+            return found[1]
+    raise ConfigError(f"The server did not start: {said.strip()}")
