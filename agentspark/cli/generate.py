@@ -27,34 +27,39 @@ if TYPE_CHECKING:
     from agentspark.cli.batch import Answer
 
 
+Prompts = Annotated[
+    Path,
+    typer.Option(
+        help='JSON Lines: {"id", "messages"} or {"id", "prompt_token_ids"}. Beside messages, '
+        "tools, tool_choice, parallel_tool_calls, response_format, regex or choice."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="JSON Lines file to write, in the prompts' order.")]
+Verify = Annotated[
+    str, typer.Option(help="Drafts verified a round: auto (scheduler), full or a number.")
+]
+IgnoreEos = Annotated[bool, typer.Option("--ignore-eos", help="Go on after the end-of-text token.")]
+Trace = Annotated[
+    Path | None, typer.Option(help="Trace file that gets a line per prompt; appended to.")
+]
+
+
 def generate(
-    prompts: Annotated[
-        Path,
-        typer.Option(
-            help='JSON Lines: {"id", "messages"} or {"id", "prompt_token_ids"}. Beside messages, '
-            "tools, tool_choice, parallel_tool_calls, response_format, regex or choice."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="JSON Lines file to write, in the prompts' order.")],
+    prompts: Prompts,
+    out: Out,
     model: Model = "smollm2",
     drafter: Drafter = "auto",
     max_tokens: Annotated[int, typer.Option(help="Most tokens per answer.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 takes the most likely token.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Every prompt is sampled from it.")] = None,
     speculation: Annotated[Source, typer.Option(help="Where drafts come from.")] = Source.AUTO,
-    verify: Annotated[
-        str, typer.Option(help="Drafts verified a round: auto (scheduler), full or a number.")
-    ] = "auto",
+    verify: Verify = "auto",
     share_prefix: Annotated[Switch, typer.Option(help="Reuse cached prefixes.")] = Switch.ON,
     exact: Exact = Switch.ON,
     dtype: DtypeOption = Precision.BFLOAT16,
     concurrency: Annotated[int, typer.Option(min=1, help="Prompts in flight at once.")] = 1,
-    ignore_eos: Annotated[
-        bool, typer.Option("--ignore-eos", help="Go on after the end-of-text token.")
-    ] = False,
-    trace: Annotated[
-        Path | None, typer.Option(help="Trace file that gets a line per prompt; appended to.")
-    ] = None,
+    ignore_eos: IgnoreEos = False,
+    trace: Trace = None,
     trace_tokens: TraceTokens = False,
 ) -> None:
     """Answer every prompt of a file and write tokens, text and figures per prompt."""

@@ -26,51 +26,61 @@ if TYPE_CHECKING:
     from openai_dspark.server.settings import ServerSettings
 
 
+Model = Annotated[str, typer.Argument(help="Target: smollm2, a hub id, a folder or a GGUF file.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")]
+Name = Annotated[str | None, typer.Option(help="The model's name for clients; its own by default.")]
+Trace = Annotated[Path | None, typer.Option(help="File that gets one JSON line per call.")]
+ApiKeyFile = Annotated[
+    Path | None,
+    typer.Option(help="Keys, one a line; also AGENTSPARK_API_KEY, AGENTSPARK_API_KEYS."),
+]
+InsecureNoKey = Annotated[
+    bool, typer.Option("--insecure-no-key", help="Let anybody in, on any address.")
+]
+AllowedHost = Annotated[
+    list[str] | None, typer.Option(help="A further name that clients may use for this server.")
+]
+CorsOrigin = Annotated[list[str] | None, typer.Option(help="An origin whose web pages may call.")]
+MaxRequests = Annotated[int, typer.Option(min=1, help="Sequences computed at once.")]
+QueueLimit = Annotated[int, typer.Option(min=0, help="Sequences that may wait.")]
+KvTokens = Annotated[int | None, typer.Option(min=1, help="Tokens that the KV pool holds.")]
+RequestTimeout = Annotated[float, typer.Option(help="Seconds an answer may take.")]
+Drain = Annotated[float, typer.Option(help="Seconds to finish requests when stopped.")]
+MaxBodyMib = Annotated[float, typer.Option(help="Largest body of a request, in MiB.")]
+Temperature = Annotated[
+    float, typer.Option(help="For requests that give none; the API's default is 1.")
+]
+MaxTokens = Annotated[int, typer.Option(min=1, help="For chats that give none.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU if there is one.")]
+LogFormat = Annotated[str, typer.Option(help="json or text.")]
+LogTexts = Annotated[bool, typer.Option("--log-texts", help="Also log prompts and answers.")]
+
+
 def serve(
-    model: Annotated[
-        str, typer.Argument(help="Target: smollm2, a hub id, a folder or a GGUF file.")
-    ] = "smollm2",
+    model: Model = "smollm2",
     drafter: Drafter = "auto",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    name: Annotated[
-        str | None, typer.Option(help="The model's name for clients; its own by default.")
-    ] = None,
-    trace: Annotated[
-        Path | None, typer.Option(help="File that gets one JSON line per call.")
-    ] = None,
-    api_key_file: Annotated[
-        Path | None,
-        typer.Option(help="Keys, one a line; also AGENTSPARK_API_KEY, AGENTSPARK_API_KEYS."),
-    ] = None,
-    insecure_no_key: Annotated[
-        bool, typer.Option("--insecure-no-key", help="Let anybody in, on any address.")
-    ] = False,
-    allowed_host: Annotated[
-        list[str] | None, typer.Option(help="A further name that clients may use for this server.")
-    ] = None,
-    cors_origin: Annotated[
-        list[str] | None, typer.Option(help="An origin whose web pages may call.")
-    ] = None,
-    max_requests: Annotated[int, typer.Option(min=1, help="Sequences computed at once.")] = 32,
-    queue_limit: Annotated[int, typer.Option(min=0, help="Sequences that may wait.")] = 64,
-    kv_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that the KV pool holds.")
-    ] = None,
-    request_timeout: Annotated[float, typer.Option(help="Seconds an answer may take.")] = 600.0,
-    drain: Annotated[float, typer.Option(help="Seconds to finish requests when stopped.")] = 30.0,
-    max_body_mib: Annotated[float, typer.Option(help="Largest body of a request, in MiB.")] = 8.0,
-    temperature: Annotated[
-        float, typer.Option(help="For requests that give none; the API's default is 1.")
-    ] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="For chats that give none.")] = 2048,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    name: Name = None,
+    trace: Trace = None,
+    api_key_file: ApiKeyFile = None,
+    insecure_no_key: InsecureNoKey = False,
+    allowed_host: AllowedHost = None,
+    cors_origin: CorsOrigin = None,
+    max_requests: MaxRequests = 32,
+    queue_limit: QueueLimit = 64,
+    kv_tokens: KvTokens = None,
+    request_timeout: RequestTimeout = 600.0,
+    drain: Drain = 30.0,
+    max_body_mib: MaxBodyMib = 8.0,
+    temperature: Temperature = 1.0,
+    max_tokens: MaxTokens = 2048,
     exact: Exact = Switch.ON,
     dtype: DtypeOption = Precision.BFLOAT16,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU if there is one.")] = None,
-    log_format: Annotated[str, typer.Option(help="json or text.")] = "text",
-    log_texts: Annotated[
-        bool, typer.Option("--log-texts", help="Also log prompts and answers.")
-    ] = False,
+    device: Device = None,
+    log_format: LogFormat = "text",
+    log_texts: LogTexts = False,
 ) -> None:
     """Serve a model to any OpenAI client until Ctrl-C."""
     import dataclasses
