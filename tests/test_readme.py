@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agentspark.engine.engine import Engine
+
+from .adapters.serving import serving
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SERVER = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+
+# Where the documents' server runs; the tests' one takes a free port.
+ADDRESS = "http://127.0.0.1:8000"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+def blocks(language: str, text: str = TEXT) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server as ``agentspark serve smollm2`` makes it."""
+    with serving(Engine.load("smollm2"), served_name=None) as served:
+        yield served.url
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("code", blocks("python"), ids=["langchain", "engine", "tools"])
+@pytest.mark.parametrize(
+    "code",
+    [*blocks("python"), *blocks("python", SERVER)],
+    ids=["langchain", "openai", "engine", "tools", "client"],
+)
 def test_python_blocks_run(
-    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    code: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if ADDRESS in code:
+        code = code.replace(ADDRESS, request.getfixturevalue("address"))
     exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
     said = capsys.readouterr().out
     assert said.strip()
@@ -35,7 +61,11 @@ def test_shell_blocks_name_commands_that_exist() -> None:
         command.name or getattr(command.callback, "__name__", "")
         for command in app.registered_commands
     }
-    used = set(re.findall(r"^agentspark (\w+)", "\n".join(blocks("sh")), flags=re.MULTILINE))
+    used = set(
+        re.findall(
+            r"^agentspark (\w+)", "\n".join(blocks("sh") + blocks("sh", SERVER)), flags=re.MULTILINE
+        )
+    )
     assert used
     assert used <= known
 
