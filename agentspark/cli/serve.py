@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,28 +27,25 @@ if TYPE_CHECKING:
     from openai_dspark.server.settings import ServerSettings
 
 
-Model = Annotated[str, typer.Argument(help="Target: smollm2, a hub id, a folder or a GGUF file.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")]
 Name = Annotated[str | None, typer.Option(help="The model's name for clients; its own by default.")]
 Trace = Annotated[Path | None, typer.Option(help="File that gets one JSON line per call.")]
-ApiKeyFile = Annotated[
+KeyFile = Annotated[
     Path | None,
     typer.Option(help="Keys, one a line; also AGENTSPARK_API_KEY, AGENTSPARK_API_KEYS."),
 ]
-InsecureNoKey = Annotated[
-    bool, typer.Option("--insecure-no-key", help="Let anybody in, on any address.")
-]
-AllowedHost = Annotated[
+NoKey = Annotated[bool, typer.Option("--insecure-no-key", help="Let anybody in, anywhere.")]
+Hosts = Annotated[
     list[str] | None, typer.Option(help="A further name that clients may use for this server.")
 ]
-CorsOrigin = Annotated[list[str] | None, typer.Option(help="An origin whose web pages may call.")]
-MaxRequests = Annotated[int, typer.Option(min=1, help="Sequences computed at once.")]
-QueueLimit = Annotated[int, typer.Option(min=0, help="Sequences that may wait.")]
+Origins = Annotated[list[str] | None, typer.Option(help="An origin whose web pages may call.")]
+Running = Annotated[int, typer.Option(min=1, help="Sequences computed at once.")]
+Waiting = Annotated[int, typer.Option(min=0, help="Sequences that may wait.")]
 KvTokens = Annotated[int | None, typer.Option(min=1, help="Tokens that the KV pool holds.")]
-RequestTimeout = Annotated[float, typer.Option(help="Seconds an answer may take.")]
+Timeout = Annotated[float, typer.Option(help="Seconds an answer may take.")]
 Drain = Annotated[float, typer.Option(help="Seconds to finish requests when stopped.")]
-MaxBodyMib = Annotated[float, typer.Option(help="Largest body of a request, in MiB.")]
+Body = Annotated[float, typer.Option(help="Largest body of a request, in MiB.")]
 Temperature = Annotated[
     float, typer.Option(help="For requests that give none; the API's default is 1.")
 ]
@@ -58,22 +56,24 @@ LogTexts = Annotated[bool, typer.Option("--log-texts", help="Also log prompts an
 
 
 def serve(
-    model: Model = "smollm2",
+    model: Annotated[
+        str, typer.Argument(help="Target: smollm2, a hub id, a folder or a GGUF file.")
+    ] = "smollm2",
     drafter: Drafter = "auto",
     host: Host = "127.0.0.1",
     port: Port = 8000,
     name: Name = None,
     trace: Trace = None,
-    api_key_file: ApiKeyFile = None,
-    insecure_no_key: InsecureNoKey = False,
-    allowed_host: AllowedHost = None,
-    cors_origin: CorsOrigin = None,
-    max_requests: MaxRequests = 32,
-    queue_limit: QueueLimit = 64,
+    api_key_file: KeyFile = None,
+    insecure_no_key: NoKey = False,
+    allowed_host: Hosts = None,
+    cors_origin: Origins = None,
+    max_requests: Running = 32,
+    queue_limit: Waiting = 64,
     kv_tokens: KvTokens = None,
-    request_timeout: RequestTimeout = 600.0,
+    request_timeout: Timeout = 600.0,
     drain: Drain = 30.0,
-    max_body_mib: MaxBodyMib = 8.0,
+    max_body_mib: Body = 8.0,
     temperature: Temperature = 1.0,
     max_tokens: MaxTokens = 2048,
     exact: Exact = Switch.ON,
@@ -83,14 +83,12 @@ def serve(
     log_texts: LogTexts = False,
 ) -> None:
     """Serve a model to any OpenAI client until Ctrl-C."""
-    import dataclasses
-
+    if log_format not in ("json", "text"):
+        raise typer.BadParameter(f"--log-format {log_format!r} is none of: json, text")
     _require_server()
     from openai_dspark.server.auth import read_keys
     from openai_dspark.server.settings import ServerSettings
 
-    if log_format not in ("json", "text"):
-        raise typer.BadParameter(f"--log-format {log_format!r} is none of: json, text")
     settings = ServerSettings(
         served_name=name,
         host=host,
@@ -107,7 +105,7 @@ def serve(
         default_max_tokens=max_tokens,
         log_texts=log_texts,
     )
-    config = dataclasses.replace(
+    config = replace(
         engine_config(exact=exact, dtype=dtype),
         device=device,
         max_requests=max_requests,
@@ -131,15 +129,14 @@ def _run(
     from openai_dspark.server.process import bind
     from openai_dspark.server.process import serve as serve_app
 
-    bound = bind(settings)
-    log_to_stderr(as_json=as_json)
-    with bound:
+    with bind(settings) as bound:
         with err().status(f"Loading {model}"):
             engine = Engine.load(model, drafter=drafter, config=config, trace=trace)
         with engine:
             app = ServerApp(engine, settings)
             say(_plan(engine))
             port = bound.getsockname()[1]
+            log_to_stderr(as_json=as_json)
             serve_app(app, bound, lambda: say(_ready(app, port)))
     say("Stopped.")
 
