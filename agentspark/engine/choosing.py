@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence as Seq
 
 import torch
@@ -13,28 +14,47 @@ from agentspark.engine.penalties import add_bias, ban_early_end
 from agentspark.engine.sampler import argmax_ids, probabilities, token_logprobs
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.verify import verify_greedy, verify_sampled
+from agentspark.errors import RequestError
+
+_log = logging.getLogger(__name__)
 
 
 def choose_tokens(
     sequences: Seq[Sequence], logits: Tensor, end_ids: frozenset[int]
-) -> list[list[int]]:
+) -> list[list[int] | RequestError]:
     """Per sequence, the tokens this round commits: its accepted drafts and the token after them.
 
-    ``logits`` ``[R, V]`` holds, in the sequences' order, ``1 + len(proposal)`` rows each.
+    ``logits`` ``[R, V]`` holds, in the sequences' order, ``1 + len(proposal)`` rows each. Where one
+    sequence's choice fails, an error stands in its place and the others' go on.
     """
     best: list[int] | None = None
     if any(sequence.plain_greedy for sequence in sequences):
         best = argmax_ids(logits)
-    chosen, row = [], 0
+    chosen: list[list[int] | RequestError] = []
+    row = 0
     for sequence in sequences:
         rows = slice(row, row + 1 + len(sequence.proposal))
+        row = rows.stop
         if sequence.plain_greedy and best is not None:
             accepted, bonus = verify_greedy(best[rows], sequence.proposal.token_ids)
         else:
-            accepted, bonus = _processed(sequence, logits[rows], end_ids)
+            try:
+                accepted, bonus = _processed(sequence, logits[rows], end_ids)
+            except Exception as error:
+                chosen.append(_failure(sequence, error))
+                continue
         chosen.append([*sequence.proposal.token_ids[:accepted], bonus])
-        row = rows.stop
     return chosen
+
+
+def _failure(sequence: Sequence, error: Exception) -> RequestError:
+    _log.error("Request %s failed.", sequence.request.id, exc_info=error)
+    failure = RequestError(
+        f"Request {sequence.request.id} ended: its next token could not be chosen "
+        f"({type(error).__name__}: {error}). Other requests go on; report this with the log."
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def _processed(sequence: Sequence, raw: Tensor, end_ids: frozenset[int]) -> tuple[int, int]:

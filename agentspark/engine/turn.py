@@ -199,7 +199,9 @@ class Turn:
         choosing = [*decoding, *started]
         chosen = choose_tokens(choosing, outputs.logits, self.end_ids) if choosing else []
         accepted = {
-            sequence: len(tokens) for sequence, tokens in zip(decoding, chosen, strict=False)
+            sequence: len(tokens)
+            for sequence, tokens in zip(decoding, chosen, strict=False)
+            if not isinstance(tokens, RequestError)
         }
         self._append_context({**accepted, **chunks}, outputs)
         for sequence, count in chunks.items():
@@ -210,6 +212,9 @@ class Turn:
             verified = len(sequence.proposal)
             raw = outputs.logits[row : row + 1 + verified]
             row += 1 + verified
+            if isinstance(tokens, RequestError):
+                self._fail(sequence, tokens)
+                continue
             if sequence in accepted:
                 count_round(sequence, verified, len(tokens) - 1)
                 sequence.computed += len(tokens)

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from agentspark.config import EngineConfig
+from agentspark.engine import choosing
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.engine.request import Request
@@ -24,6 +26,7 @@ from agentspark.errors import (
     InvalidRequestError,
     KVCapacityError,
     RequestCancelledError,
+    RequestError,
 )
 from agentspark.trace import Recorder, read_trace
 
@@ -350,3 +353,28 @@ def test_token_ids_are_traced_where_they_are_asked_for_and_nowhere_else(
         (record,) = read_trace(trace).records
         expected = (prompt(12, 1), done.token_ids) if asked else (None, None)
         assert (record.prompt_token_ids, record.output_token_ids) == expected
+
+
+def test_a_choice_that_fails_ends_its_own_request_alone(
+    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = tiny_engine.generate(prompt(40), GREEDY).token_ids
+    whole = choosing.probabilities
+
+    def fails_in_the_middle(logits: torch.Tensor, params: list[SamplingParams]) -> torch.Tensor:
+        if params[0].temperature == 0.77:
+            raise ValueError("nothing adds up")
+        return whole(logits, params)
+
+    monkeypatch.setattr(choosing, "probabilities", fails_in_the_middle)
+    others = [Request(prompt_token_ids=prompt(40), sampling=GREEDY) for _ in range(2)]
+    broken = Request(
+        prompt_token_ids=prompt(41), sampling=SamplingParams(temperature=0.77, max_tokens=8)
+    )
+    handles = [tiny_engine.submit(request) for request in (others[0], broken, others[1])]
+    with pytest.raises(RequestError, match=r"could not be chosen \(ValueError: nothing adds up\)"):
+        handles[1].result(30)
+    assert [handles[at].result(30).token_ids for at in (0, 2)] == [alone, alone]
+    wait_until_idle(tiny_engine)
+    assert tiny_engine.alive
+    assert tiny_engine.generate(prompt(40), GREEDY).token_ids == alone
