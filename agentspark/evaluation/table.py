@@ -10,10 +10,14 @@ from agentspark.evaluation.results import Evaluation, Score
 
 
 def score_table(found: Evaluation) -> Table:
-    """One row per contestant and temperature, over all prompts."""
+    """One row per contestant and temperature, over all prompts.
+
+    ``Plain`` is the speed without speculation, ``Gain`` the median speed-up over it, ``Same`` how
+    many outputs are the baseline's, of those that should be. Fits into 80 columns.
+    """
     table = Table(
-        "Drafter", "T", "Length", "Drafted", "Verified", "Wasted", "Tokens/s", "Plain",
-        "Speed-up", "Same output", box=None,
+        "Drafter", "T", "Length", "Drafted", "Verified", "Wasted", "Tok/s", "Plain", "Gain",
+        "Same", box=None,
     )  # fmt: skip
     for name, temperature in _rows(found):
         score = found.score(name, temperature)
@@ -54,7 +58,7 @@ def _rows(found: Evaluation) -> Iterator[tuple[str, float]]:
 
 
 def _cells(score: Score) -> list[str]:
-    same = f"{score.identical} of {score.comparable}" if score.comparable else "-"
+    same = f"{score.identical}/{score.comparable}" if score.comparable else "-"
     return [
         _number(score.accepted_length),
         f"{score.draft_tokens:,}",

@@ -70,3 +70,22 @@ def test_what_cannot_be_evaluated_is_told(cli, prompts, tiny_target_dir, tmp_pat
     empty.write_text(json.dumps({"id": 1}) + "\n")
     said = cli("eval", "--prompts", empty, "--target", tiny_target_dir, "--drafter", "none")
     assert (said.code, "line 1" in said.err) == (1, True)
+
+
+@pytest.mark.real
+def test_the_shipped_drafter_changes_no_output(cli, jsonl, smollm2_dir, tmp_path):
+    messages = [{"role": "user", "content": "Name three colours and three animals."}]
+    prompts = jsonl("prompts.jsonl", {"id": "a", "kind": "chat", "messages": messages})
+    said = cli(
+        "eval", "--target", smollm2_dir, "--prompts", prompts, "--drafter", "shipped",
+        "--temperatures", "0", "--max-tokens", 24, "--out", tmp_path,
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert all(len(line) <= 80 for line in said.out.splitlines())
+    score = Evaluation.model_validate_json((tmp_path / "evaluation.json").read_text()).score(
+        "shipped", 0.0
+    )
+    assert score is not None
+    assert (score.identical, score.comparable) == (1, 1)
+    assert score.accepted_length is not None
+    assert score.accepted_length > 1.0
