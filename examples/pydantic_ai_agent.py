@@ -11,9 +11,11 @@ is all that is left to call.
 from __future__ import annotations
 
 import argparse
+import asyncio
 from pathlib import Path
 
 from folder_tools import FolderTools
+from openai import AsyncOpenAI
 from pydantic import BaseModel, Field
 from pydantic_ai import Agent, RunContext, Tool, ToolDefinition
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
@@ -29,23 +31,24 @@ class Report(BaseModel):
     files: int = Field(ge=0, le=1000)
 
 
-def run(base_url: str, model: str, folder: Path, calls: int) -> tuple[Report, int]:
+async def run(base_url: str, model: str, folder: Path, calls: int) -> tuple[Report, int]:
     """The report, and how many requests it took; tools are there for ``calls`` steps."""
     tools = FolderTools(folder)
 
     async def at_first(context: RunContext[None], tool: ToolDefinition) -> ToolDefinition | None:
         return tool if context.run_step <= calls else None
 
-    agent = Agent(
-        OpenAIChatModel(model, provider=OpenAIProvider(base_url=base_url, api_key="none")),
-        output_type=Report,
-        tools=[
-            Tool(tools.list_files, prepare=at_first),
-            Tool(tools.read_file, prepare=at_first),
-        ],
-        model_settings=OpenAIChatModelSettings(temperature=0.0, max_tokens=96),
-    )
-    result = agent.run_sync(TASK)
+    async with AsyncOpenAI(base_url=base_url, api_key="none") as client:
+        agent = Agent(
+            OpenAIChatModel(model, provider=OpenAIProvider(openai_client=client)),
+            output_type=Report,
+            tools=[
+                Tool(tools.list_files, prepare=at_first),
+                Tool(tools.read_file, prepare=at_first),
+            ],
+            model_settings=OpenAIChatModelSettings(temperature=0.0, max_tokens=96),
+        )
+        result = await agent.run(TASK)
     return result.output, result.usage.requests
 
 
@@ -57,7 +60,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--calls", type=int, default=2, help="how many steps may call tools")
     args = parser.parse_args()
-    report, requests = run(args.base_url, args.model, args.folder, args.calls)
+    report, requests = asyncio.run(run(args.base_url, args.model, args.folder, args.calls))
     print(f"{requests} requests: {report.model_dump_json()}")
 
 

@@ -51,13 +51,12 @@ def tools_for(folder: Path) -> list[Tool]:
 
 def run(base_url: str, model: str, folder: Path, steps: int) -> tuple[str, list[str]]:
     """The agent's answer, and the names of the tools it called."""
+    asked = OpenAIModel(model, api_base=base_url, api_key="none", temperature=0, max_tokens=64)
     agent = ToolCallingAgent(
-        tools=tools_for(folder),
-        model=OpenAIModel(model, api_base=base_url, api_key="none", temperature=0, max_tokens=64),
-        max_steps=steps,
-        verbosity_level=0,
+        tools=tools_for(folder), model=asked, max_steps=steps, verbosity_level=0
     )
-    answer = agent.run(TASK)
+    with asked.client:
+        answer = agent.run(TASK)
     called = [
         call.name for step in agent.memory.steps for call in getattr(step, "tool_calls", None) or ()
     ]

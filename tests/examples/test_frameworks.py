@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,13 @@ pytestmark = pytest.mark.real
 @pytest.fixture(autouse=True)
 def _beside_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """What an example leaves open is told in its own test, not in a later one."""
+    yield
+    gc.collect()
 
 
 def example(name: str, package: str) -> Any:
@@ -71,7 +80,9 @@ def test_openai_agents(traced: Traced, folder: Path) -> None:
 
 def test_pydantic_ai(traced: Traced, folder: Path) -> None:
     module = example("pydantic_ai_agent", "pydantic_ai")
-    (report, requests), steps = traced.since(lambda: module.run(traced.url, "smollm2", folder, 2))
+    (report, requests), steps = traced.since(
+        lambda: asyncio.run(module.run(traced.url, "smollm2", folder, 2))
+    )
     check(steps, requests)
     assert requests <= 3
     assert report.files >= 0
