@@ -4,8 +4,7 @@ Two decisions, so that nothing is drafted in vain and sampled output stays exact
 
 **Before drafting** (``prefer_copy``): a suffix match may be so good that the drafter's pass is not
 worth its time. Decided from committed tokens alone: the match, and how far the drafter's earlier
-proposals got (``DraftRecord``). Nor is a pass worth it that costs more than what it can be expected
-to bring (``worth_drafting``). No draft has been drawn yet, so this is lossless at any
+proposals got (``DraftRecord``). No draft has been drawn yet, so this is lossless at any
 temperature.
 
 **After drafting**: a greedy request may take or combine whatever looks best (``merge``): argmax
@@ -78,26 +77,6 @@ def prefer_copy(
         drafted=others_drafted + 1,
     )
     return with_copy >= with_draft
-
-
-def worth_drafting(
-    expected: Sequence[Sequence[float]],
-    cost: CostTable,
-    *,
-    base_tokens: int,
-    base_yield: float,
-) -> bool:
-    """Whether a pass of the drafter for requests of these expectations pays for itself.
-
-    Compares the best rate of a round with it, whatever prefixes are then verified, to that of the
-    round without. Its fixed cost may be worth it for many requests and not for one, and many
-    requests may leave no rows that are cheap to verify.
-    """
-    gains = sorted((survives for one in expected for survives in one), reverse=True)
-    drafted = best_rate(
-        gains, cost, base_tokens=base_tokens, base_yield=base_yield, drafted=len(expected)
-    )
-    return drafted > base_yield / cost.seconds(base_tokens)
 
 
 def extend(draft: Proposal, copy: Proposal) -> Proposal:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 
-from agentspark.drafting.choose import merge, prefer_copy, worth_drafting
+from agentspark.drafting.choose import merge, prefer_copy
 from agentspark.drafting.drafter import Drafter, DraftRequest
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.costs import CostTable
@@ -84,38 +84,23 @@ class Proposing:
             sequence.counts.draft_tokens += len(sequence.proposal)
 
     def _to_draft(self, sequences: Seq[Sequence]) -> list[Sequence]:
-        """Sequences whose copy is not good enough to leave the drafter out, if its pass pays.
-
-        Where it does not, what is known of the drafter gets old, so that it is tried again. A
-        request that fixes what is verified is always drafted for.
-        """
+        """Sequences whose copy is not good enough to leave the drafter out."""
         chosen: list[Sequence] = []
-        expected: list[list[float]] = []
-        rows, tokens = len(sequences), float(len(sequences))
         for sequence in sequences:
             if sequence.record is None or sequence.output.remaining < 2:
                 continue
             if self._memory.room(sequence, self.block_size) < self.block_size:
                 continue
-            hopes = sequence.record.expected()
             if not prefer_copy(
                 sequence.copy,
-                hopes,
+                sequence.record.expected(),
                 self._cost,
-                base_tokens=rows,
-                base_yield=tokens,
+                base_tokens=len(sequences),
+                base_yield=float(len(sequences)),
                 others_drafted=len(chosen),
             ):
                 chosen.append(sequence)
-                expected.append(hopes)
-        if any(s.request.options.verify != "auto" for s in chosen) or worth_drafting(
-            expected, self._cost, base_tokens=rows, base_yield=tokens
-        ):
-            return chosen
-        for sequence in chosen:
-            if sequence.record is not None:
-                sequence.record.fade()
-        return []
+        return chosen
 
     def plan(self, sequences: Seq[Sequence], other_rows: int) -> None:
         """Cut every proposal to the drafts that this round verifies.

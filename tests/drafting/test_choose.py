@@ -7,14 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentspark.drafting.choose import (
-    DraftRecord,
-    best_rate,
-    extend,
-    merge,
-    prefer_copy,
-    worth_drafting,
-)
+from agentspark.drafting.choose import DraftRecord, best_rate, extend, merge, prefer_copy
 from agentspark.drafting.proposal import DraftProbs, Proposal, one_hot
 from agentspark.dspark.costs import CostTable
 
@@ -43,22 +36,6 @@ def test_a_sure_copy_saves_the_drafter() -> None:
 
 def test_a_useless_drafter_is_left_out_even_for_a_poor_copy() -> None:
     assert prefer_copy(one_hot([1], [0.3], "suffix"), [0.05], COST)
-
-
-def test_a_pass_of_the_drafter_has_to_pay_for_itself() -> None:
-    def worth(expected: list[list[float]], requests: int, cost: CostTable = COST) -> bool:
-        return worth_drafting(expected, cost, base_tokens=requests, base_yield=float(requests))
-
-    assert worth([[0.6, 0.4]], 1)
-    assert not worth([[0.2, 0.05]], 1)
-    assert not worth([], 4)
-    # Its fixed cost is too much for one of eight requests and well spent on all of them.
-    fixed = CostTable({1: 0.020, 8: 0.022, 64: 0.025}, {1: 0.005, 8: 0.006})
-    assert not worth([[0.5]], 8, fixed)
-    assert worth([[0.5]] * 8, 8, fixed)
-    # Where every row costs as much as a token brings, nothing is gained.
-    steep = CostTable({1: 0.020, 64: 1.28}, {1: 0.001, 8: 0.002})
-    assert not worth([[0.9, 0.8]] * 8, 8, steep)
 
 
 def test_extending_keeps_the_drawn_rows_and_multiplies_survival() -> None:
