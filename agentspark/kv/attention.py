@@ -5,10 +5,11 @@ call does so for the whole batch, in place (``flex.py``). On CPU torch's flash k
 by segment on views of the pool, or on many short segments at once (``stack.py``).
 
 The kernel's bits for a row depend on how rows and keys are tiled, so *exact* mode fixes the tiling:
-keys are read in whole granules of 512 (the kernel's own key block), padded and masked; query rows
-in tiles small enough for the kernel's smallest query block. In bfloat16 a tile may then hold any
-number of rows of at least four; in float32 the matrix kernels treat rows by their position, so
-every row is a tile of its own.
+keys are read up to the end of the kernel's own key block of 512, or to a shorter length that is
+known to give the same bits (``lengths.py``), padded and masked; query rows in tiles small enough
+for the kernel's smallest query block. In bfloat16 a tile may then hold any number of rows of at
+least four; in float32 the matrix kernels treat rows by their position, so every row is a tile of
+its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from agentspark.errors import UnsupportedModelError
-from agentspark.kv.batch import MIN_ROWS, AttentionBatch, Tile
+from agentspark.kv.batch import MIN_ROWS, AttentionBatch, HeadShape, Tile
 from agentspark.kv.flex import flex_attend
 from agentspark.kv.store import KVStore, LayerKV
 
@@ -45,8 +46,8 @@ def attend(
     heads, rows, dim = q.shape
     kv_heads = layer.k.shape[0]
     grouped = q.view(kv_heads, heads // kv_heads, rows, dim)
-    group = heads // kv_heads
-    tiles, stacks = batch.tiles(group, window), batch.stacks(group, window)
+    shape = HeadShape(heads // kv_heads, dim, window)
+    tiles, stacks = batch.tiles(shape), batch.stacks(shape)
     if len(tiles) == 1 and tiles[0].rows == rows:
         return _attend_tile(grouped, layer, tiles[0], scaling, batch).reshape(q.shape)
     out = torch.zeros_like(q, memory_format=torch.contiguous_format).view(grouped.shape)

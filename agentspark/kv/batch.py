@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 
 from agentspark.kv.blocks import block_runs
+from agentspark.kv.lengths import read_lengths
 from agentspark.kv.stack import FEWEST, Stack, StackShape, make_stack, stack_shape
 from agentspark.kv.store import READ_GRANULE
 
@@ -65,6 +66,15 @@ class Tile:
     mask: torch.Tensor | None
 
 
+@dataclass(frozen=True, slots=True)
+class HeadShape:
+    """``group`` query heads of ``dim`` per key head; ``window`` of the last keys seen, if any."""
+
+    group: int
+    dim: int
+    window: int | None = None
+
+
 @dataclass(slots=True)
 class AttentionBatch:
     """Segments of one forward of ``rows`` rows, padding rows last, and what attention derives.
@@ -80,13 +90,16 @@ class AttentionBatch:
     dtype: torch.dtype
     device: torch.device
     _slots: torch.Tensor | slice | None = None
-    _tiles: dict[tuple[int, int | None], list[Tile]] = field(default_factory=dict)
-    _stacks: dict[tuple[int, int | None], list[Stack]] = field(default_factory=dict)
+    _tiles: dict[HeadShape, list[Tile]] = field(default_factory=dict)
+    _stacks: dict[HeadShape, list[Stack]] = field(default_factory=dict)
     _block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
 
     @property
     def slots(self) -> torch.Tensor | slice:
-        """The slot every row's keys and values are written to; a slice where they are one run."""
+        """The slots the segments' rows are written to; a slice where they are one run.
+
+        Padding rows, the last of the batch, are written nowhere.
+        """
         if self._slots is None:
             self._slots = self._row_slots()
         return self._slots
@@ -97,55 +110,61 @@ class AttentionBatch:
             slots.extend(
                 token_slots(segment.blocks, segment.context, segment.length, self.block_tokens)
             )
-        slots.extend([self.scratch_slot] * (self.rows - len(slots)))
         if slots[-1] - slots[0] == len(slots) - 1 and all(
             after == before + 1 for before, after in pairwise(slots)
         ):
             return slice(slots[0], slots[0] + len(slots))
         return torch.tensor(slots, device=self.device)
 
-    def tiles(self, group: int, window: int | None) -> list[Tile]:
-        """Tiles of what is not in a stack, for ``group`` query heads per key head."""
-        self._divide(group, window)
-        return self._tiles[group, window]
+    def tiles(self, shape: HeadShape) -> list[Tile]:
+        """Tiles of what is not in a stack."""
+        self._divide(shape)
+        return self._tiles[shape]
 
-    def stacks(self, group: int, window: int | None) -> list[Stack]:
-        """Segments that attend together, for ``group`` query heads per key head."""
-        self._divide(group, window)
-        return self._stacks[group, window]
+    def stacks(self, shape: HeadShape) -> list[Stack]:
+        """Segments that attend together."""
+        self._divide(shape)
+        return self._stacks[shape]
 
-    def _divide(self, group: int, window: int | None) -> None:
+    def _padded(self, length: int, heads: HeadShape) -> int:
+        """The keys to read for ``length`` visible ones; as few as keep the bits in exact mode."""
+        if not self.exact:
+            return length
+        return read_lengths(self.dtype, heads.group, heads.dim).padded(length)
+
+    def _divide(self, heads: HeadShape) -> None:
         """Divide the segments among stacks and tiles, once for all layers."""
-        key = (group, window)
-        if key in self._tiles:
+        if heads in self._tiles:
             return
         alike: dict[StackShape | None, list[Segment]] = {}
         granule = READ_GRANULE if self.exact else _STACK_GRANULE
         # In exact float32 every row attends alone.
         apart = self.exact and self.dtype == torch.float32
         for segment in self.segments:
-            shape = None if apart else stack_shape(segment, group, TILE_ROWS, granule)
+            shape = None if apart else stack_shape(segment, heads.group, TILE_ROWS, granule)
             alike.setdefault(shape, []).append(segment)
-        self._tiles[key], self._stacks[key] = [], []
+        self._tiles[heads], self._stacks[heads] = [], []
         for shape, segments in alike.items():
             if shape is None or len(segments) < FEWEST:
                 for segment in segments:
-                    self._tiles[key].extend(self._cut(segment, group, window))
+                    self._tiles[heads].extend(self._cut(segment, heads))
                 continue
+            length = max(self._padded(segment.length, heads) for segment in segments)
             stack = make_stack(
-                shape,
+                replace(shape, length=min(length, shape.length)),
                 segments,
-                group=group,
-                extra=-(group * shape.rows) % MIN_ROWS if self.exact else 0,
+                group=heads.group,
+                extra=-(heads.group * shape.rows) % MIN_ROWS if self.exact else 0,
                 exact=self.exact,
-                window=window,
+                window=heads.window,
                 block_tokens=self.block_tokens,
                 scratch_slot=self.scratch_slot,
                 dtype=self.dtype,
             )
-            self._stacks[key].append(stack)
+            self._stacks[heads].append(stack)
 
-    def _cut(self, segment: Segment, group: int, window: int | None) -> list[Tile]:
+    def _cut(self, segment: Segment, heads: HeadShape) -> list[Tile]:
+        group = heads.group
         most = segment.rows
         if self.exact or most * group > 4 * TILE_ROWS:
             most = max(TILE_ROWS // group, 1)
@@ -156,9 +175,9 @@ class AttentionBatch:
             if len(self.segments) == 1 and self.rows <= most:
                 # Padding rows attend along, to whatever there is: cheaper than leaving them out.
                 rows = self.rows
-            length = padded_length(seen) if self.exact else seen
+            length = self._padded(seen, heads)
             extra = -(group * rows) % MIN_ROWS if self.exact else 0
-            mask = self._visible(segment, first, rows, length, window)
+            mask = self._visible(segment, first, rows, length, heads.window)
             if mask is not None:
                 mask = torch.nn.functional.pad(mask.repeat(group, 1), (0, 0, 0, extra))[None, None]
             place = self._find(segment, length)
@@ -216,8 +235,3 @@ def token_slots(blocks: Sequence[int], first: int, end: int, block_tokens: int) 
         blocks[position // block_tokens] * block_tokens + position % block_tokens
         for position in range(first, end)
     ]
-
-
-def padded_length(length: int) -> int:
-    """``length`` rounded up to whole read granules."""
-    return -(-length // READ_GRANULE) * READ_GRANULE

@@ -38,7 +38,13 @@ class LayerKV:
         )
 
     def write(self, slots: torch.Tensor | slice, k: torch.Tensor, v: torch.Tensor) -> None:
-        """Store ``k``, ``v`` (``[kv_heads, rows, head_dim]``) in the rows' slots."""
+        """Store ``k``, ``v`` (``[kv_heads, rows, head_dim]``) in the rows' slots.
+
+        Rows that have no slot, the last of a padded batch, are dropped.
+        """
+        count = slots.stop - slots.start if isinstance(slots, slice) else slots.numel()
+        if count < k.shape[1]:
+            k, v = k[:, :count], v[:, :count]
         if isinstance(slots, slice):
             self.k[:, slots] = k
             self.v[:, slots] = v
@@ -76,5 +82,5 @@ class KVStore:
 
     @property
     def scratch_slot(self) -> int:
-        """A slot that belongs to no block: padding rows write there."""
+        """A slot that belongs to no block: what is read to fill up is read there."""
         return self.capacity

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from agentspark.kv.attention import attend
-from agentspark.kv.batch import AttentionBatch, Segment, token_slots
+from agentspark.kv.batch import AttentionBatch, HeadShape, Segment, token_slots
 from agentspark.kv.store import KVStore, LayerShape
 
 HEADS, KV_HEADS, DIM, BLOCK = 6, 2, 16, 16
@@ -147,7 +147,9 @@ def test_stacked_segments_have_the_bits_of_single_ones(dtype: torch.dtype) -> No
     batch = make_batch(store, segments, start + 3, exact=True)
     padding = torch.zeros(HEADS, 3, DIM).to(dtype)
     out = attend(torch.cat([*queries, padding], 1), store.target[0], batch)
-    assert len(batch.stacks(HEADS // KV_HEADS, None)) == (3 if dtype == torch.bfloat16 else 0)
+    assert len(batch.stacks(HeadShape(HEADS // KV_HEADS, DIM))) == (
+        3 if dtype == torch.bfloat16 else 0
+    )
     for segment in segments:
         rows = slice(segment.start, segment.start + segment.rows)
         own = whole[:, segment.context : segment.context + segment.rows]
@@ -168,7 +170,7 @@ def test_stacked_segments_see_what_single_ones_see(causal: bool, window: int | N
     q = torch.cat(queries, 1)
     batch = make_batch(store, segments, 60, exact=False)
     out = attend(q, store.target[0], batch, window=window)
-    assert batch.stacks(HEADS // KV_HEADS, window)
+    assert batch.stacks(HeadShape(HEADS // KV_HEADS, DIM, window))
     for i, segment in enumerate(segments):
         alone = Segment(0, 5, segment.context, segment.blocks, causal=causal)
         single = make_batch(store, [alone], 5, exact=False)
@@ -180,16 +182,23 @@ def test_a_run_is_read_without_a_copy_and_a_scattered_table_is_gathered() -> Non
     store = make_store(torch.float32)
     segments = [Segment(0, 1, 99, run_of_blocks()), Segment(1, 1, 399, scattered_blocks())]
     batch = make_batch(store, segments, 2, exact=False)
-    near, far = batch.tiles(3, None)
+    near, far = batch.tiles(HeadShape(3, DIM))
     assert near.place == [slice(3 * BLOCK, 3 * BLOCK + 100)]
     gathered = far.place
     assert isinstance(gathered, torch.Tensor)
     assert gathered.tolist() == token_slots(segments[1].blocks, 0, 400, BLOCK)
 
 
-def test_padding_rows_write_to_no_block() -> None:
+def test_padding_rows_write_nowhere() -> None:
     store = make_store(torch.float32)
-    batch = make_batch(store, [Segment(0, 1, 0, [4])], 4, exact=True)
-    slots = batch.slots
-    assert isinstance(slots, torch.Tensor)
-    assert slots.tolist() == [4 * BLOCK, *[store.capacity] * 3]
+    layer = store.target[0]
+    for segments in (
+        [Segment(0, 2, 0, [4])],
+        [Segment(0, 1, 0, [4]), Segment(1, 1, 3, [7])],
+    ):
+        layer.k.zero_()
+        batch = make_batch(store, segments, 4, exact=True)
+        layer.write(batch.slots, torch.ones(KV_HEADS, 4, DIM), torch.ones(KV_HEADS, 4, DIM))
+        written = layer.k[0, :, 0].nonzero()[:, 0].tolist()
+        own = [token_slots(s.blocks, s.context, s.length, BLOCK) for s in segments]
+        assert written == [slot for slots in own for slot in slots]

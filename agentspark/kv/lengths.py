@@ -1,0 +1,83 @@
+"""How many keys exact attention reads: few enough to be fast, padded so that bits stay the same.
+
+The CPU's flash kernel walks over keys in blocks of 512. Keys that are masked add exact zeros, yet
+the matrix product over a block sums in another order for some block lengths, so a row's bits depend
+on how far its keys are padded. Whole blocks always agree; which shorter last blocks agree with them
+is a property of the processor's matrix kernels, and is found out by asking them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from agentspark.kv.store import READ_GRANULE
+
+_STEP = 64
+# Where a length is wrong, about one trial in three shows it.
+_TRIALS = 48
+_KV_HEADS = 4
+# Stacked query rows, up to those of a whole tile.
+_STACKED_ROWS = (12, 28, 96)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLengths:
+    """Lengths of a last, partial key block whose bits equal those of a whole one; ascending."""
+
+    partial: tuple[int, ...] = ()
+
+    def padded(self, length: int) -> int:
+        """The number of keys to read for ``length`` visible ones."""
+        whole, rest = divmod(length, READ_GRANULE)
+        if rest == 0:
+            return length
+        last = next((size for size in self.partial if size >= rest), READ_GRANULE)
+        return whole * READ_GRANULE + last
+
+
+@lru_cache(maxsize=64)
+def read_lengths(dtype: torch.dtype, group: int, dim: int) -> ReadLengths:
+    """Which partial lengths the kernel treats as whole blocks, for heads of ``dim``.
+
+    ``group`` query heads share a key head. Takes some tens of milliseconds, once per process.
+    Only bfloat16 is asked; other types read whole blocks.
+    """
+    if dtype != torch.bfloat16:
+        return ReadLengths()
+    generator = torch.Generator().manual_seed(0)
+    sizes = range(_STEP, READ_GRANULE, _STEP)
+    return ReadLengths(tuple(size for size in sizes if _agrees(dtype, group, dim, size, generator)))
+
+
+def _agrees(
+    dtype: torch.dtype, group: int, dim: int, size: int, generator: torch.Generator
+) -> bool:
+    """Whether reading ``size`` keys of the last block gives the bits of reading all of it."""
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator).to(dtype)
+
+    keys, values = (normal(1, _KV_HEADS, 2 * READ_GRANULE, dim) for _ in range(2))
+    for trial in range(_TRIALS):
+        rows = max(_STACKED_ROWS[trial % len(_STACKED_ROWS)] // group, 1)
+        before = READ_GRANULE * (trial % 2)
+        # Most trials see nearly all of the keys, where a different order of sums shows best.
+        fewer = int(torch.randint(size if trial % 4 == 0 else _STEP, (), generator=generator))
+        length = max(before + size - fewer, rows)
+        query = 2 * normal(1, _KV_HEADS, group * rows, dim)
+        hidden = torch.arange(before + READ_GRANULE) > torch.arange(length - rows, length)[:, None]
+        mask = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, float("-inf"))
+        mask = mask.repeat(group, 1)[None, None]
+        short, whole = (
+            scaled_dot_product_attention(
+                query, keys[:, :, :end], values[:, :, :end], mask[..., :end]
+            )
+            for end in (before + size, before + READ_GRANULE)
+        )
+        if not torch.equal(short, whole):
+            return False
+    return True
