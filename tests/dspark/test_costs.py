@@ -85,6 +85,20 @@ def test_observation_follows_a_real_change() -> None:
     assert table.draft_seconds(1) == pytest.approx(0.009, rel=0.02)
 
 
+def test_points_between_do_not_run_away() -> None:
+    """Rounds of 6 and 8 rows that cost less than fewer rows were measured at: no point diverges."""
+    table = CostTable({1: 0.04, 4: 0.04, 8: 0.04, 16: 0.06})
+    generator = random.Random(2)
+    for _ in range(3000):
+        rows = generator.choice((5, 6, 7, 8))
+        table.observe(rows, 0, 0.03 + 0.0005 * rows + generator.uniform(-0.003, 0.003))
+    for rows in (5, 6, 7, 8):
+        assert table.seconds(rows) == pytest.approx(0.03 + 0.0005 * rows, rel=0.05)
+    # Never seen, but part of the same machine.
+    assert 0.025 < table.seconds(1) < 0.034
+    assert 0.034 < table.seconds(16) < 0.06
+
+
 def test_outliers_move_little() -> None:
     table = CostTable({4: 0.02})
     table.observe(4, 0, 30.0)
