@@ -18,8 +18,16 @@ class Chat:
 
 
 def read_chats(settings: Settings) -> list[Chat]:
-    """The first ``limit`` chats; ``DataError`` names a wrong line."""
-    return [
+    """The first ``limit`` chats; ``DataError`` names a wrong line.
+
+    Chats with tool results are left out: the files do not say which call a result answers, and
+    the protocol wants to know.
+    """
+    chats = (
         Chat(str(line.get("id")), check_messages(line.get("messages"), f"line {number}"))
-        for number, line in islice(read_objects(settings.prompts), settings.limit)
-    ]
+        for number, line in read_objects(settings.prompts)
+    )
+    sendable = (
+        chat for chat in chats if all(message["role"] != "tool" for message in chat.messages)
+    )
+    return list(islice(sendable, settings.limit))
