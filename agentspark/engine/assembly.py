@@ -13,6 +13,7 @@ from agentspark.config import EngineConfig
 from agentspark.drafting.drafter import Drafter
 from agentspark.drafting.loading import load_for_target
 from agentspark.dspark.costs import CostKey
+from agentspark.engine.context import DrafterContext
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.probe import rows_are_exact
 from agentspark.engine.profiling import EngineCosts
@@ -94,11 +95,12 @@ def assemble(
     costs = EngineCosts.load(
         key, cache_folder(config.cache_dir) / "costs", runner, speculator, pool
     )
+    context = DrafterContext(speculator, pool.block_tokens)
     turn = Turn(
         memory=memory,
         runner=runner,
-        drafter=speculator,
-        proposing=Proposing(speculator, costs.table, memory),
+        context=context,
+        proposing=Proposing(speculator, context, costs.table, memory),
         finish=finish,
         end_ids=target.spec.eos_token_ids,
         max_requests=config.max_requests,

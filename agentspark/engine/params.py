@@ -95,8 +95,8 @@ class SamplingParams:
 class RequestOptions:
     """What acceleration a request uses; two arms of a comparison differ in nothing else.
 
-    ``speculation``: where drafts come from (``auto`` is every source the engine has, ``dspark`` its
-    drafter alone, of whatever family).
+    ``speculation``: where drafts come from (``auto`` is every source the engine has, the drafter
+    as long as its pass pays; ``dspark`` its drafter alone, of whatever family, always).
     ``verify``: ``auto`` lets the scheduler choose, ``full`` verifies whole proposals, a number
     verifies at most that many drafts a round. ``cache_salt``: prefixes are shared only among
     requests with the same salt.
@@ -106,6 +106,11 @@ class RequestOptions:
     verify: Verify = "auto"
     share_prefix: bool = True
     cache_salt: str | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the engine may do without its drafter where that is faster."""
+        return self.speculation == "auto" and self.verify == "auto"
 
     def validate(self) -> None:
         """Raise ``InvalidRequestError`` for the first field that cannot be served."""

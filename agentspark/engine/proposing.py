@@ -9,9 +9,11 @@ from collections.abc import Sequence as Seq
 
 from agentspark.drafting.choose import merge, prefer_copy
 from agentspark.drafting.drafter import Drafter, DraftRequest
+from agentspark.drafting.pace import DraftPace
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.costs import CostTable
 from agentspark.dspark.scheduler import AsynchronousPlanner, Planner, SynchronousPlanner
+from agentspark.engine.context import DrafterContext
 from agentspark.engine.grammar.drafts import copy_under, under
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.sequence import Sequence
@@ -29,13 +31,23 @@ MAX_COPY = 15
 class Proposing:
     """Drafts for decoding sequences and cuts the drafts to what is worth verifying."""
 
-    def __init__(self, drafter: Drafter | None, cost: CostTable, memory: KVMemory) -> None:
+    def __init__(
+        self,
+        drafter: Drafter | None,
+        context: DrafterContext,
+        cost: CostTable,
+        memory: KVMemory,
+    ) -> None:
         self._drafter = drafter
+        self._context = context
         self._cost = cost
         self._memory = memory
         self._planner: Planner = AsynchronousPlanner() if cost.staircase else SynchronousPlanner()
+        self._pace = DraftPace()
+        self._paced = False
+        self._committed = 0
         self.drafted = 0
-        self.drafter_s = 0.0
+        self.drafting_s = 0.0
         self.watcher: DraftWatcher | None = None
         self.round_watcher: RoundWatcher | None = None
 
@@ -65,12 +77,13 @@ class Proposing:
                 room = sequence.output.remaining - 1
                 sequence.copy = copy_under(sequence.grammar, sequence.copy, room)
         drafting = self._to_draft(sequences)
-        self.drafted, self.drafter_s = len(drafting), 0.0
+        self.drafted, self.drafting_s, self._committed = len(drafting), 0.0, 0
         if drafting and self._drafter is not None:
+            self._context.flush(drafting)
             started = time.perf_counter()
             proposals = self._drafter.propose([_draft_request(s) for s in drafting])
-            self.drafter_s = time.perf_counter() - started
-            self._cost.observe_draft(len(drafting), self.drafter_s)
+            self.drafting_s = time.perf_counter() - started
+            self._cost.observe_draft(len(drafting), self.drafting_s)
             for sequence, proposal in zip(drafting, proposals, strict=True):
                 rated = proposal if self._confident else _expected(sequence, proposal)
                 sequence.draft = rated
@@ -84,10 +97,18 @@ class Proposing:
             sequence.counts.draft_tokens += len(sequence.proposal)
 
     def _to_draft(self, sequences: Seq[Sequence]) -> list[Sequence]:
-        """Sequences whose copy is not good enough to leave the drafter out."""
+        """Sequences to draft for: its pass pays now, and no copy is good enough without it.
+
+        Who asks for the drafter by name, or for a number of drafts, always gets it.
+        """
         chosen: list[Sequence] = []
+        pays, self._paced = self._pace.drafts(len(sequences)), False
         for sequence in sequences:
-            if sequence.record is None or sequence.output.remaining < 2:
+            if sequence.record is None:
+                continue
+            automatic = sequence.request.options.automatic
+            self._paced |= automatic
+            if (automatic and not pays) or sequence.output.remaining < 2:
                 continue
             if self._memory.room(sequence, self.block_size) < self.block_size:
                 continue
@@ -133,12 +154,15 @@ class Proposing:
         for sequence, length in zip(scheduled, lengths, strict=True):
             sequence.proposal = sequence.proposal.truncate(length)
 
-    def observe(self, rows: int, seconds: float) -> None:
-        """Correct the cost table by a round of ``rows`` decoding rows that took ``seconds``."""
+    def observe(self, rows: int, streams: int, seconds: float) -> None:
+        """Learn from a round of ``rows`` rows of decoding ``streams`` that took ``seconds``."""
         self._cost.observe(rows, self.drafted, seconds)
+        if self._paced:
+            self._pace.observe(streams, self._committed, seconds)
 
     def learn(self, sequence: Sequence, committed: Seq[int]) -> None:
         """Tell the sources what really followed: ``committed`` tokens after the anchor."""
+        self._committed += len(committed)
         if self.round_watcher is not None and sequence.proposal.token_ids:
             verified = sequence.proposal
             self.round_watcher(verified, *_outcome(sequence, verified, committed))

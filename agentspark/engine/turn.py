@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
 
-from agentspark.drafting.drafter import ContextRows, Drafter, context_slots
 from agentspark.engine.choosing import choose_tokens, note_logprobs
+from agentspark.engine.context import DrafterContext
 from agentspark.engine.counting import count_round
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
@@ -28,8 +28,8 @@ Finish = Callable[[Sequence, FinishReason, BaseException | None], Completion]
 class TurnTimes:
     """Seconds spent in each phase since the engine started.
 
-    ``drafter_s`` is the drafter's own work, contained in ``draft_s`` (drafting) and ``commit_s``
-    (extending its context). What is left of all but ``forward_s`` without it is overhead.
+    ``drafter_s`` is the drafter's own work (drafting, extending its context), contained in
+    ``draft_s`` and ``commit_s``. What is left of all but ``forward_s`` without it is overhead.
     """
 
     turns: int = 0
@@ -60,7 +60,7 @@ class Turn:
 
     memory: KVMemory
     runner: TargetRunner
-    drafter: Drafter | None
+    context: DrafterContext
     proposing: Proposing
     finish: Finish
     end_ids: frozenset[int]
@@ -69,6 +69,7 @@ class Turn:
     waiting: deque[Sequence] = field(default_factory=deque)
     running: list[Sequence] = field(default_factory=list)
     times: TurnTimes = field(default_factory=TurnTimes)
+    _taking_in_s: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -98,7 +99,7 @@ class Turn:
             marks.append(marks[-1])
         marks.append(time.perf_counter())
         if decoding and not chunks:
-            self.proposing.observe(len(rows.token_ids), marks[-1] - marks[0])
+            self.proposing.observe(len(rows.token_ids), len(decoding), marks[-1] - marks[0])
         self._note(marks)
 
     # -- admit ---------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ class Turn:
 
     def _preempt(self, sequence: Sequence) -> None:
         """Back to the head of the queue; what it computed stays cached while there is room."""
-        self.memory.publish(sequence)
+        self._publish([sequence])
         self.memory.release(sequence)
         self.running.remove(sequence)
         self.waiting.appendleft(sequence)
@@ -203,10 +204,10 @@ class Turn:
             for sequence, tokens in zip(decoding, chosen, strict=False)
             if not isinstance(tokens, RequestError)
         }
-        self._append_context({**accepted, **chunks}, outputs)
+        self.context.add({**accepted, **chunks}, outputs)
         for sequence, count in chunks.items():
             sequence.computed += count
-            self.memory.publish(sequence)
+        self._publish(chunks)
         row = 0
         for sequence, tokens in zip(choosing, chosen, strict=True):
             verified = len(sequence.proposal)
@@ -219,34 +220,6 @@ class Turn:
                 count_round(sequence, verified, len(tokens) - 1)
                 sequence.computed += len(tokens)
             self._emit(sequence, tokens, raw)
-
-    def _append_context(self, kept: dict[Sequence, int], outputs: RowOutputs) -> None:
-        """Extend the drafter's context by the rows that are committed now."""
-        if self.drafter is None or outputs.features is None:
-            return
-        rows: list[int] = []
-        tokens: list[int] = []
-        positions: list[int] = []
-        slots: list[int] = []
-        before: list[int] = []
-        size = self.memory.pool.block_tokens
-        for sequence, count in kept.items():
-            if sequence.uses_drafter:
-                first, end = sequence.computed, sequence.computed + count
-                rows.extend(range(sequence.first_row, sequence.first_row + count))
-                tokens.extend((sequence.tokens[first:end] + sequence.proposal.token_ids)[:count])
-                positions.extend(range(first, end))
-                own, leading = context_slots(sequence.blocks, first, end, size)
-                slots.extend(own)
-                before.extend(leading)
-        if rows:
-            began = time.perf_counter()
-            device = outputs.features.device
-            self.drafter.append(
-                outputs.features[torch.tensor(rows, device=device)],
-                ContextRows.of(tokens, positions, slots, before, device),
-            )
-            self.times.drafter_s += time.perf_counter() - began
 
     def _emit(self, sequence: Sequence, tokens: list[int], raw: torch.Tensor) -> None:
         complete: FinishReason | None = None
@@ -271,7 +244,7 @@ class Turn:
         note_logprobs(sequence, raw, tokens)
         self.proposing.learn(sequence, tokens)
         if emitted.finish_reason is not None:
-            self.memory.publish(sequence)
+            self._publish([sequence])
             self._end(sequence)
             completion = self.finish(sequence, emitted.finish_reason, None)
             sequence.handle.put(self._delta(sequence, tokens, emitted, completion))
@@ -286,7 +259,14 @@ class Turn:
 
     # -- ends ----------------------------------------------------------------------------------
 
+    def _publish(self, sequences: Iterable[Sequence]) -> None:
+        """Leave what is computed in the cache, the drafter's part included."""
+        self.context.flush(sequences)
+        for sequence in sequences:
+            self.memory.publish(sequence)
+
     def _end(self, sequence: Sequence) -> None:
+        self.context.drop(sequence)
         if sequence in self.running:
             self.running.remove(sequence)
             self.memory.release(sequence)
@@ -314,7 +294,8 @@ class Turn:
         times.turns += 1
         times.admit_s += marks[1] - marks[0]
         times.draft_s += marks[2] - marks[1]
-        times.drafter_s += self.proposing.drafter_s
+        times.drafter_s += self.proposing.drafting_s + self.context.seconds - self._taking_in_s
+        self._taking_in_s = self.context.seconds
         times.plan_s += marks[3] - marks[2]
         times.forward_s += marks[4] - marks[3]
         times.commit_s += marks[5] - marks[4]
