@@ -1,4 +1,4 @@
-"""Servers to measure: one in a thread of this process, and one in a process of its own."""
+"""A server to measure, in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,34 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from agentspark.engine.engine import Engine
 from agentspark.errors import ConfigError
 from benchmarks.bench import Settings
-from openai_dspark.server.app import ServerApp
-from openai_dspark.server.process import Server, bind
-from openai_dspark.server.settings import ServerSettings
 
 NAME = "measured"
 
 _ADDRESS = re.compile(r"at (http://[^ ]+/v1)")
-
-
-@contextmanager
-def in_thread(engine: Engine) -> Iterator[str]:
-    """The address of a server over ``engine``; the engine is closed with it."""
-    settings = ServerSettings(port=0, served_name=NAME, drain_s=0.0)
-    bound = bind(settings)
-    host, port = bound.getsockname()[:2]
-    started = threading.Event()
-    server = Server(ServerApp(engine, settings), started.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    started.wait()
-    try:
-        yield f"http://{host}:{port}/v1"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions, SamplingParams
 from benchmarks.bench import Settings, warm_up
 from benchmarks.http.chats import Chat, read_chats
-from benchmarks.http.served import NAME, in_thread
+from benchmarks.http.served import NAME, in_process
 from benchmarks.measurement import Measurement
 from benchmarks.progress import track
 from benchmarks.prompts import Prompt
@@ -24,13 +24,18 @@ _TOKENS = 4
 def measure(settings: Settings) -> Measurement:
     """Median of (over HTTP minus in process), each prompt both ways, taking turns who is first.
 
-    Both are taken from handing over the messages to seeing the first text. Every call has a salt
-    of its own, so that each computes its whole prompt.
+    Both are taken from handing over the messages to seeing the first text. The server is a process
+    of its own, as it is in use; one engine rests while the other works. Every call has a salt of
+    its own, so that each computes its whole prompt.
     """
     chats = read_chats(settings)
     engine = Engine.load(settings.model, drafter=settings.drafter, config=settings.config)
     pairs: list[tuple[float, float]] = []
-    with in_thread(engine) as url, Client(url, model=NAME) as client:
+    with (
+        engine,
+        in_process(settings) as server,
+        Client(server.url, model=NAME) as client,
+    ):
         ids = engine.target.tokenizer.encode_chat(chats[0].messages)
         warm_up(engine, Prompt("warm-up", None, ids))
         _over_http(client, chats[0], "warm-up")
