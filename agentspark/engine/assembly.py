@@ -11,6 +11,7 @@ import torch
 
 from agentspark.config import EngineConfig
 from agentspark.drafting.drafter import Drafter
+from agentspark.drafting.guarded import GuardedDrafter
 from agentspark.drafting.loading import load_for_target
 from agentspark.dspark.costs import CostKey
 from agentspark.engine.context import DrafterContext
@@ -95,12 +96,13 @@ def assemble(
     costs = EngineCosts.load(
         key, cache_folder(config.cache_dir) / "costs", runner, speculator, pool
     )
-    context = DrafterContext(speculator, pool.block_tokens)
+    guarded = None if speculator is None else GuardedDrafter(speculator)
+    context = DrafterContext(guarded, pool.block_tokens)
     turn = Turn(
         memory=memory,
         runner=runner,
         context=context,
-        proposing=Proposing(speculator, context, costs.table, memory),
+        proposing=Proposing(guarded, context, costs.table, memory),
         finish=finish,
         end_ids=target.spec.eos_token_ids,
         max_requests=config.max_requests,
