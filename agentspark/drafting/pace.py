@@ -20,8 +20,9 @@ _PATIENCE, _MOST_PATIENCE, _TRIAL = 24, 384, 8
 _SETTLING = 1
 # What was counted loses half of its weight in so many rounds.
 _HALF_LIFE = 48
-# A way must be better by this share to replace the one in use.
-_MARGIN = 0.01
+# A way must be better by this share to replace the one in use; one that is worse by the larger
+# share is waited for twice as long again.
+_MARGIN, _CLEARLY = 0.01, 0.15
 # No round counts for more than this many times the mean of its way: the machine was elsewhere.
 _STALL = 4.0
 
@@ -89,7 +90,8 @@ class _Level:
             self.chosen, self.patience = not self.chosen, _PATIENCE
             self.settling = 0
         else:
-            self.patience = min(2 * self.patience, _MOST_PATIENCE)
+            longer = 4 if other < now * (1.0 - _CLEARLY) else 2
+            self.patience = min(longer * self.patience, _MOST_PATIENCE)
         self.left = self.patience
 
 
