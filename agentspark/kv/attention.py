@@ -48,8 +48,11 @@ def attend(
     grouped = q.view(kv_heads, heads // kv_heads, rows, dim)
     shape = HeadShape(heads // kv_heads, dim, window)
     tiles, stacks = batch.tiles(shape), batch.stacks(shape)
-    if len(tiles) == 1 and tiles[0].rows == rows:
-        return _attend_tile(grouped, layer, tiles[0], scaling, batch).reshape(q.shape)
+    if len(tiles) == 1 and not stacks:
+        # One sequence; what follows its rows is padding.
+        own = tiles[0].rows
+        only = _attend_tile(grouped[:, :, :own], layer, tiles[0], scaling, batch)
+        return (only if own == rows else pad(only, (0, 0, 0, rows - own))).reshape(q.shape)
     out = torch.zeros_like(q, memory_format=torch.contiguous_format).view(grouped.shape)
     for tile in tiles:
         part = slice(tile.begin, tile.begin + tile.rows)

@@ -172,9 +172,6 @@ class AttentionBatch:
         for first in range(0, segment.rows, most):
             rows = min(most, segment.rows - first)
             seen = segment.context + first + rows if segment.causal else segment.length
-            if len(self.segments) == 1 and self.rows <= most:
-                # Padding rows attend along, to whatever there is: cheaper than leaving them out.
-                rows = self.rows
             length = self._padded(seen, heads)
             extra = -(group * rows) % MIN_ROWS if self.exact else 0
             mask = self._visible(segment, first, rows, length, heads.window)
@@ -205,7 +202,9 @@ class AttentionBatch:
         self, segment: Segment, first: int, rows: int, length: int, window: int | None
     ) -> torch.Tensor | None:
         """Additive mask ``[rows, length]`` of a segment's rows from ``first`` on."""
-        if rows == segment.rows == 1 and window is None and length == segment.context + first + 1:
+        alone = rows == segment.rows == 1 and window is None
+        if alone and length == segment.context + 1 and not self.exact:
+            # Without a mask the kernel takes another path, so exact mode always brings one.
             return None
         positions = torch.arange(
             segment.context + first, segment.context + first + rows, device=self.device

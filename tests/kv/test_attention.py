@@ -189,6 +189,15 @@ def test_a_run_is_read_without_a_copy_and_a_scattered_table_is_gathered() -> Non
     assert gathered.tolist() == token_slots(segments[1].blocks, 0, 400, BLOCK)
 
 
+def test_a_whole_read_has_a_mask_in_exact_mode_alone() -> None:
+    store = make_store(torch.bfloat16)
+    for exact in (True, False):
+        batch = make_batch(store, [Segment(0, 1, 511, run_of_blocks())], 4, exact=exact)
+        (tile,) = batch.tiles(HeadShape(3, DIM))
+        assert tile.rows == 1
+        assert (tile.mask is not None) == exact
+
+
 def test_padding_rows_write_nowhere() -> None:
     store = make_store(torch.float32)
     layer = store.target[0]
