@@ -14,8 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# Rounds of the way in use between trials of the other, at first and at most; and of a trial.
+# Rounds of the way in use between trials of the other, at first and at most; and of a trial. A
+# round of many streams says more, so there the first numbers are halved with every doubling of the
+# streams, down to the least.
 _PATIENCE, _MOST_PATIENCE, _TRIAL = 24, 384, 8
+_LEAST_PATIENCE, _LEAST_TRIAL = 6, 4
 # The first round after a change carries work left over from the way before.
 _SETTLING = 1
 # What was counted loses half of its weight in so many rounds.
@@ -58,12 +61,21 @@ class _Rate:
 class _Level:
     """The choice at one number of streams. ``ways`` is without and with the drafter."""
 
+    first: int
+    trial: int
     ways: tuple[_Rate, _Rate] = field(default_factory=lambda: (_Rate(), _Rate()))
     chosen: bool = True
     trying: bool = False
-    patience: int = _PATIENCE
-    left: int = _PATIENCE
+    patience: int = 0
+    left: int = 0
     settling: int = 0
+
+    @classmethod
+    def of(cls, doublings: int) -> _Level:
+        """The level of so many doublings of one stream."""
+        first = max(_PATIENCE >> doublings, _LEAST_PATIENCE)
+        trial = max(_TRIAL >> doublings, _LEAST_TRIAL)
+        return cls(first, trial, patience=first, left=first)
 
     @property
     def drafts(self) -> bool:
@@ -80,14 +92,14 @@ class _Level:
         if self.trying:
             self._decide()
         else:
-            self.trying, self.left, self.settling = True, _TRIAL, _SETTLING
+            self.trying, self.left, self.settling = True, self.trial, _SETTLING
             self.ways[self.drafts].fade()
 
     def _decide(self) -> None:
         now, other = self.ways[self.chosen].per_second, self.ways[not self.chosen].per_second
         self.trying, self.settling = False, _SETTLING
         if other > now * (1.0 + _MARGIN):
-            self.chosen, self.patience = not self.chosen, _PATIENCE
+            self.chosen, self.patience = not self.chosen, self.first
             self.settling = 0
         else:
             longer = 4 if other < now * (1.0 - _CLEARLY) else 2
@@ -111,4 +123,7 @@ class DraftPace:
             self._level(streams).observe(tokens, seconds)
 
     def _level(self, streams: int) -> _Level:
-        return self._levels.setdefault(streams.bit_length(), _Level())
+        doublings = max(streams.bit_length() - 1, 0)
+        if doublings not in self._levels:
+            self._levels[doublings] = _Level.of(doublings)
+        return self._levels[doublings]
