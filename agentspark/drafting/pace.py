@@ -46,9 +46,9 @@ class _Rate:
         self.seconds = kept * self.seconds + seconds
         self.rounds = kept * self.rounds + 1.0
 
-    def fade(self) -> None:
-        """Let what is known weigh no more than half a trial: it may be out of date."""
-        share = min(1.0, 0.5 * _TRIAL / self.rounds) if self.rounds else 1.0
+    def fade(self, rounds: float) -> None:
+        """Let what is known weigh no more than so many rounds: it may be out of date."""
+        share = min(1.0, rounds / self.rounds) if self.rounds else 1.0
         self.tokens, self.seconds = share * self.tokens, share * self.seconds
         self.rounds = share * self.rounds
 
@@ -93,7 +93,7 @@ class _Level:
             self._decide()
         else:
             self.trying, self.left, self.settling = True, self.trial, _SETTLING
-            self.ways[self.drafts].fade()
+            self.ways[self.drafts].fade(0.5 * self.trial)
 
     def _decide(self) -> None:
         now, other = self.ways[self.chosen].per_second, self.ways[not self.chosen].per_second

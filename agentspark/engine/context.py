@@ -54,7 +54,8 @@ class DrafterContext:
             known = sequence.tokens[first : first + count] + sequence.proposal.token_ids
             waiting = self._waiting.setdefault(sequence, _Waiting(first))
             waiting.tokens.extend(known[:count])
-            waiting.features.append(outputs.features[row : row + count])
+            # A copy: a view would keep the features of the whole batch for as long as it waits.
+            waiting.features.append(outputs.features[row : row + count].clone())
             if len(waiting.tokens) >= _MOST_WAITING:
                 full.append(sequence)
         self.flush(full)
