@@ -83,6 +83,9 @@ MaxPrompt = Annotated[int, typer.Option(help="Leave longer prompts out (tokens).
 Concurrency = Annotated[int, typer.Option(min=1, help="Prompts answered at once.")]
 Steps = Annotated[int | None, typer.Option(help="Most training steps.")]
 Minutes = Annotated[float | None, typer.Option(help="Most minutes of training.")]
+PromptAnchors = Annotated[
+    int, typer.Option(min=0, help="Places in each prompt to learn from, beside its response's 32.")
+]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 MaxDisk = Annotated[float, typer.Option(help="Most GiB of stored features.")]
 Online = Annotated[
@@ -115,6 +118,7 @@ def train(
     steps: Steps = None,
     minutes: Minutes = None,
     lr: LearningRate = None,
+    prompt_anchors: PromptAnchors = 0,
     max_disk: MaxDisk = 20.0,
     online: Online = False,
     seed: Seed = 0,
@@ -140,8 +144,9 @@ def train(
     )  # fmt: skip
     rate = lr if lr is not None else _ADAPT_LR if from_traces else _LR
     optim = OptimConfig(
-        steps=_STEPS if steps is None else steps, minutes=minutes, lr=rate, seed=seed
-    )
+        steps=_STEPS if steps is None else steps, minutes=minutes, lr=rate, seed=seed,
+        prompt_anchors=prompt_anchors,
+    )  # fmt: skip
     config = TrainConfig(
         target=model, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,
         shape=shape, optim=optim, data=data,

@@ -35,7 +35,7 @@ def _generator(*key: int) -> torch.Generator:
 def sample_anchors(start: int, size: int, count: int, generator: torch.Generator) -> Tensor:
     """Return at most ``count`` distinct anchors, sorted, of a sequence of ``size`` tokens.
 
-    An anchor is a response position (``start`` on) that has a successor to predict.
+    An anchor is a position from ``start`` on that has a successor to predict.
     """
     room = max(0, size - 1 - start)
     chosen = torch.randperm(room, generator=generator)[:count]
@@ -56,6 +56,15 @@ def next_batch(cursor: Cursor, seed: int, sequences: int, known: int) -> tuple[l
     return chosen, Cursor(cursor.step + 1, epoch, position + len(chosen), size)
 
 
-def step_anchors(seed: int, step: int, index: int, start: int, size: int, count: int) -> Tensor:
-    """Return the anchors of sequence ``index`` at ``step``; the next visit draws others."""
-    return sample_anchors(start, size, count, _generator(seed, step, index))
+def step_anchors(
+    key: tuple[int, int, int], first: int, start: int, size: int, count: int, prompts: int
+) -> Tensor:
+    """Return a sequence's anchors at a step, sorted; the next visit draws others.
+
+    ``key`` is seed, step and the sequence's number. ``count`` positions of the response, which
+    begins at ``start``, and ``prompts`` of the prompt from ``first`` on, or as many as there are.
+    """
+    generator = _generator(*key)
+    answered = sample_anchors(start, size, count, generator)
+    asked = sample_anchors(first, start + 1, prompts, generator)
+    return torch.cat((asked, answered))

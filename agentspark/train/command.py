@@ -98,6 +98,12 @@ def _train(
             f"{len(responses) - len(source)} responses are not used: their features do not fit "
             "into max_disk. Raise it, or train online.",
         )
+    if config.optim.prompt_anchors and (bare := _without_prompts(source)):
+        warnings = (
+            *warnings,
+            f"the features of {bare} responses were stored without their prompts, which are not "
+            f"learned from: delete {given / FEATURES_FOLDER} to have them stored anew.",
+        )
     trainer = Trainer(model, source, work, config.optim, config.data, ranks=ranks)
     with stage("training") as advance:
         tau = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
@@ -123,6 +129,12 @@ def _train(
     )
     write_card(config.out, model.config, config.optim, facts)
     return TrainOutcome(config.out, tau, len(responses), warnings)
+
+
+def _without_prompts(source: ExampleSource) -> int:
+    """How many sequences hold no predictions for their prompts."""
+    entries = map(source.entry, range(len(source)))
+    return sum(entry.predicted <= entry.size - entry.start for entry in entries)
 
 
 @contextmanager
@@ -184,7 +196,8 @@ def open_source(
     work: Path, stage: Stage,
 ) -> ExampleSource:  # fmt: skip
     """Store the responses' features below ``work``; with ``online`` compute them when needed."""
-    reader = TargetReader(target.model, model.config.target_layer_ids)
+    prompts = config.optim.prompt_anchors > 0
+    reader = TargetReader(target.model, model.config.target_layer_ids, prompts=prompts)
     if config.data.online:
         return OnlineSource(reader, responses)
     with stage("features") as advance:

@@ -92,12 +92,15 @@ class OptimConfig:
     A run ends after ``steps`` steps, or after ``minutes`` of training time where that comes first
     (pauses between a kill and its resumption do not count); the learning rate warms up over the
     first ``warmup`` share and falls along a cosine to ``final_lr`` of its peak at the end.
+    Besides ``anchors_per_sequence`` positions of a response, ``prompt_anchors`` of its prompt are
+    learned from: the target read it anyway, and it is more to learn from than a small model says.
     """
 
     steps: int = 20_000
     minutes: float | None = None
     sequences_per_step: int = 4
     anchors_per_sequence: int = 32
+    prompt_anchors: int = 0
     lr: float = 2e-3
     warmup: float = 0.03
     final_lr: float = 0.02
@@ -116,6 +119,10 @@ class OptimConfig:
             self, "steps", "minutes", "sequences_per_step", "anchors_per_sequence", "lr", "clip",
             "checkpoint_every_s", "evaluate_every_s", "log_every",
         )  # fmt: skip
+        if self.prompt_anchors < 0:
+            raise ConfigError(
+                f"prompt_anchors={self.prompt_anchors} cannot be used: give a number from 0."
+            )
         if not 0.0 <= self.warmup < 1.0 or not 0.0 <= self.final_lr <= 1.0:
             raise ConfigError("warmup must be from 0 to below 1 and final_lr from 0 to 1.")
 

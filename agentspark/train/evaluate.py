@@ -63,8 +63,7 @@ def is_greedy(example: Example) -> bool:
 
     A few tokens may differ from the stored best ones, by ties that rounding decides.
     """
-    same = example.best[:-1] == example.tokens[example.start + 1 :]
-    return bool(same.float().mean() > _GREEDY_SHARE)
+    return bool(example.own_words.float().mean() > _GREEDY_SHARE)
 
 
 def walk(lengths: list[int]) -> tuple[int, int]:

@@ -43,15 +43,18 @@ class TargetReader:
     """Runs the target over finished sequences and keeps what training needs.
 
     ``layer_ids`` are 0-based decoder layers (their output is kept), -1 the embedding output.
+    With ``prompts`` the predictions at the prompt's positions are kept beside the response's.
     """
 
-    def __init__(self, model: PreTrainedModel, layer_ids: Sequence[int]) -> None:
+    def __init__(
+        self, model: PreTrainedModel, layer_ids: Sequence[int], *, prompts: bool = False
+    ) -> None:
         if getattr(model.config, "final_logit_softcapping", None):
             raise UnsupportedModelError(
                 "this target caps its logits, which the drafter's LM head does not: "
                 "no drafter can be trained for it yet."
             )
-        self.model = model
+        self.model, self.prompts = model, prompts
         self.layer_ids = tuple(layer_ids)
         self.layers = decoder_layers(model)
         if not self.layer_ids or self.layer_ids[-1] >= len(self.layers) - 1:
@@ -87,7 +90,8 @@ class TargetReader:
         finally:
             for hook in hooks:
                 hook.remove()
-        last = output.last_hidden_state[0, start:]
+        # The first token has no context to be drafted from.
+        last = output.last_hidden_state[0, 1 if self.prompts else start :]
         log_norm, best = self._predict(last)
         hidden = torch.cat([kept[i].view(len(tokens), -1) for i in self.layer_ids], dim=-1)
         return Example(

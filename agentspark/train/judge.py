@@ -82,7 +82,7 @@ def check_own_words(source: ExampleSource, traced: AbstractSet[str]) -> None:
     greedy = [index for index, e in entries if e.id in traced and e.temperature == 0.0]
     for index in greedy[:_CHECKED]:
         example = source.example(index)
-        same = example.best[:-1] == example.tokens[example.start + 1 :]
+        same = example.own_words
         agreed, compared = agreed + int(same.sum()), compared + same.numel()
     if compared and agreed < _OWN_SHARE * compared:
         raise DataError(

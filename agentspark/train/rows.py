@@ -14,10 +14,10 @@ class Example:
     """One sequence with what the target said about it.
 
     ``tokens [S]`` are prompt and response, ``start`` the first response position.
-    ``hidden [S, m * d]`` are the chosen layers' states, ``last [S - start, d]`` the states that
-    enter the LM head at the response positions (row ``i`` predicts token ``start + i + 1``),
-    ``log_norm [S - start]`` (float32) the log of their softmax's denominator over the whole
-    vocabulary and ``best [S - start]`` the most likely tokens.
+    ``hidden [S, m * d]`` are the chosen layers' states, ``last [P, d]`` the states that enter the
+    LM head at the last ``P`` positions, ``log_norm [P]`` (float32) the log of their softmax's
+    denominator over the whole vocabulary and ``best [P]`` the most likely tokens. ``P`` is at
+    least ``S - start``; where it is more, the prompt can be learned from too.
     """
 
     tokens: Tensor
@@ -26,6 +26,16 @@ class Example:
     last: Tensor
     log_norm: Tensor
     best: Tensor
+
+    @property
+    def first(self) -> int:
+        """The first position whose prediction is known: row ``i`` predicts ``first + i + 1``."""
+        return self.tokens.numel() - self.last.shape[0]
+
+    @property
+    def own_words(self) -> Tensor:
+        """``[S - start - 1]``: whether the response's later tokens are the most likely ones."""
+        return self.best[self.start - self.first : -1] == self.tokens[self.start + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ def label_rows(
         prev.append(example.tokens[position.clamp(max=size - 1)])
         labels.append(example.tokens[(position + 1).clamp(max=size - 1)])
         valid.append(position + 1 < size)
-        teacher.append(offset + (position.clamp(max=size - 1) - example.start))
+        teacher.append(offset + (position.clamp(max=size - 1) - example.first))
         offset += example.last.shape[0]
     device = hidden.device
     return Rows(

@@ -48,7 +48,8 @@ class OnlineSource:
         """Return a response's sizes."""
         r = self.responses[index]
         start = len(r.prompt_token_ids)
-        return Entry(r.id, r.kind, r.temperature, start, 0, start + len(r.token_ids), 0)
+        first = 1 if self.reader.prompts else start
+        return Entry(r.id, r.kind, r.temperature, start, 0, start + len(r.token_ids), 0, first)
 
     def example(self, index: int) -> Example:
         """Run the target over one response."""

@@ -27,7 +27,8 @@ from agentspark.train.rows import Example
 class Entry:
     """Where one sequence lies in its shard, and where it came from.
 
-    ``offset`` and ``size`` count tokens, ``row`` is its first row of the response tensors.
+    ``offset`` and ``size`` count tokens. ``row`` is its first row of the tensors of predictions,
+    which begin at its token ``first`` (``None``: at ``start``).
     """
 
     id: str
@@ -37,11 +38,17 @@ class Entry:
     offset: int
     size: int
     row: int
+    first: int | None = None
 
     @property
     def anchors(self) -> int:
         """Positions that can be anchors: response tokens with a successor."""
         return self.size - self.start - 1
+
+    @property
+    def predicted(self) -> int:
+        """Positions whose predictions are known: those of the response, or of the prompt too."""
+        return self.size - (self.start if self.first is None else self.first)
 
 
 def write_shard(path: Path, items: Sequence[tuple[str, str, float, Example]]) -> int:
@@ -49,8 +56,9 @@ def write_shard(path: Path, items: Sequence[tuple[str, str, float, Example]]) ->
     entries, offset, row = [], 0, 0
     for name, kind, temperature, example in items:
         size = example.tokens.numel()
-        entries.append(Entry(name, kind, temperature, example.start, offset, size, row))
-        offset, row = offset + size, row + size - example.start
+        entry = Entry(name, kind, temperature, example.start, offset, size, row, example.first)
+        entries.append(entry)
+        offset, row = offset + size, row + size - example.first
     examples = [item[3] for item in items]
     tensors = {
         "tokens": torch.cat([e.tokens for e in examples]).to(torch.int32),
@@ -109,7 +117,7 @@ class FeatureStore:
         """Read one sequence."""
         path, e = self.entries[index]
         file = _open(path)
-        here, rows = slice(e.offset, e.offset + e.size), slice(e.row, e.row + e.size - e.start)
+        here, rows = slice(e.offset, e.offset + e.size), slice(e.row, e.row + e.predicted)
         return Example(
             tokens=file.get_slice("tokens")[here].to(torch.int64),
             start=e.start,

@@ -150,9 +150,12 @@ class Trainer:
         numbers = [self.split.train[i] for i in mine]
         examples = [self.source.example(i) for i in numbers]
         anchors: list[Tensor] = [
-            step_anchors(c.seed, before.step, i, e.start, e.tokens.numel(), c.anchors_per_sequence)
+            step_anchors(
+                (c.seed, before.step, i), e.first, e.start, e.tokens.numel(),
+                c.anchors_per_sequence, c.prompt_anchors,
+            )
             for i, e in zip(numbers, examples, strict=True)
-        ]
+        ]  # fmt: skip
         rows = run_blocks(self.model, examples, anchors)
         parts = block_loss(self.model, examples, rows, self.columns, c.loss)
         parts.total.backward()

@@ -14,15 +14,30 @@ from agentspark.train.anchors import Cursor, next_batch, step_anchors
 )  # fmt: skip
 def test_anchors_lie_in_the_response_and_have_a_successor(start, extra, count, step):
     size = start + extra
-    anchors = step_anchors(1, step, 3, start, size, count).tolist()
+    anchors = step_anchors((1, step, 3), 1, start, size, count, 0).tolist()
     assert anchors == sorted(set(anchors))
     assert len(anchors) == min(count, max(0, size - 1 - start))
     assert all(start <= a < size - 1 for a in anchors)
 
 
+@given(
+    first=st.integers(1, 20), extra=st.integers(0, 30), count=st.integers(1, 9),
+    prompts=st.integers(0, 50),
+)  # fmt: skip
+def test_prompt_anchors_are_added_before_those_of_the_response(first, extra, count, prompts):
+    start, size = first + extra, first + extra + 12
+    without = step_anchors((1, 0, 3), first, start, size, count, 0).tolist()
+    anchors = step_anchors((1, 0, 3), first, start, size, count, prompts).tolist()
+    asked = anchors[: len(anchors) - len(without)]
+    assert anchors[len(asked) :] == without
+    assert len(asked) == min(prompts, extra)
+    assert asked == sorted(set(asked))
+    assert all(first <= a < start for a in asked)
+
+
 def test_anchors_change_from_step_to_step_and_repeat_for_one():
     def at(step):
-        return step_anchors(1, step, 3, 10, 200, 8).tolist()
+        return step_anchors((1, step, 3), 1, 10, 200, 8, 4).tolist()
 
     assert at(1) == at(1)
     assert at(1) != at(2)

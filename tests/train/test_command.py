@@ -90,6 +90,25 @@ def test_online_training_stores_no_features(
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
+def test_prompts_are_learned_from_where_their_predictions_are_known(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    plain = config(tiny_target_dir, prompt_file, tmp_path / "plain")
+    few = train_drafter(plain, silent_stage)
+    both = replace(plain, optim=replace(plain.optim, prompt_anchors=5))
+
+    def anchors(out: Path) -> int:
+        return torch.load(out / "work" / "state.pt", weights_only=True)["anchors"]
+
+    more = train_drafter(replace(both, out=tmp_path / "more"), silent_stage)
+    assert not any("without their prompts" in warning for warning in more.warnings)
+    # Two sequences a step, six steps; every prompt has five places to learn from.
+    assert anchors(more.drafter) == anchors(few.drafter) + 2 * 6 * 5
+    old = train_drafter(replace(both, out=tmp_path / "old", data_from=few.drafter), silent_stage)
+    assert any("10 responses were stored without" in warning for warning in old.warnings)
+    assert anchors(old.drafter) == anchors(few.drafter)
+
+
 def test_families_learn_from_the_same_responses_and_features(
     tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
 ):

@@ -42,6 +42,19 @@ def test_hidden_states_and_predictions_are_the_targets(target):
     )
 
 
+def test_predictions_of_the_prompt_come_before_those_of_the_response(target):
+    alone = TargetReader(target.model, (0, 1)).read(TOKENS, 3)
+    both = TargetReader(target.model, (0, 1), prompts=True).read(TOKENS, 3)
+    assert (alone.first, both.first) == (3, 1)
+    assert torch.equal(alone.own_words, both.own_words)
+    assert torch.equal(alone.hidden, both.hidden)
+    for name in ("last", "log_norm", "best"):
+        assert torch.equal(getattr(both, name)[2:], getattr(alone, name)), name
+    with torch.no_grad():
+        logits = target.model(torch.tensor([TOKENS])).logits[0]
+    assert torch.equal(both.best, logits[1:].argmax(-1))
+
+
 def test_impossible_requests_are_refused(target):
     with pytest.raises(TrainError, match="target_layer_ids"):
         TargetReader(target.model, (0, 2))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from agentspark.errors import DataError
 from agentspark.train.source import is_held_out, split_source
@@ -44,3 +48,32 @@ def test_the_split_is_disjoint_stable_and_follows_the_id(store):
     assert len(split.held_out) == 2
     assert all(is_held_out(store.entry(i).id, 3) for i in split.held_out)
     assert not any(is_held_out(store.entry(i).id, 3) for i in split.train)
+
+
+def test_examples_with_and_without_predictions_of_prompts_share_a_shard(make_example, tmp_path):
+    examples = [make_example(10, 4, seed=1), make_example(12, 6, seed=2)]
+    # The same predictions, which now begin within the prompt.
+    examples.append(replace(make_example(12, 3, seed=3), start=8))
+    items = [(f"p{i}", "chat", 0.0, example) for i, example in enumerate(examples)]
+    write_shard(tmp_path / "shard-00000.safetensors", items)
+    store = FeatureStore(tmp_path)
+    assert [store.entry(i).predicted for i in range(3)] == [6, 6, 9]
+    for i, want in enumerate(examples):
+        got = store.example(i)
+        assert (got.start, got.first) == (want.start, want.first)
+        for name in ("tokens", "last", "log_norm", "best"):
+            assert torch.equal(getattr(got, name), getattr(want, name)), name
+
+
+def test_entries_of_older_shards_begin_their_predictions_at_the_response(make_example, tmp_path):
+    path = tmp_path / "shard-00000.safetensors"
+    write_shard(path, [("p", "chat", 0.0, make_example(10, 4))])
+    with safe_open(path, framework="pt") as file:
+        entries = json.loads(file.metadata()["entries"])
+    tensors = load_file(path)
+    for entry in entries:
+        del entry["first"]
+    save_file(tensors, path, {"entries": json.dumps(entries)})
+    store = FeatureStore(tmp_path)
+    assert store.entry(0).predicted == 6
+    assert store.example(0).first == 4
