@@ -137,6 +137,44 @@ def tiny_qwen3_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save_tiny(config, tmp_path_factory.mktemp("tiny-qwen3"))
 
 
+def _gemma4(**more: object) -> PreTrainedConfig:
+    from transformers import Gemma4TextConfig
+
+    kinds = ["sliding_attention", "full_attention"]
+    shape = _shape(
+        num_hidden_layers=4,
+        layer_types=kinds * 2,
+        global_head_dim=32,
+        sliding_window=24,
+        hidden_size_per_layer_input=0,
+        vocab_size_per_layer_input=512,
+        initializer_range=0.05,
+    )
+    return Gemma4TextConfig(**{**shape, **more})
+
+
+@pytest.fixture(scope="session")
+def tiny_gemma4_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Gemma 4 as its large ones are: keys that are values too, and capped logits."""
+    config = _gemma4(
+        attention_k_eq_v=True, num_global_key_value_heads=1, final_logit_softcapping=3.0
+    )
+    return _save_tiny(config, tmp_path_factory.mktemp("tiny-gemma4"))
+
+
+@pytest.fixture(scope="session")
+def tiny_gemma4_small_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Gemma 4 as its small ones are: shared keys and values, embeddings per layer."""
+    config = _gemma4(
+        num_hidden_layers=6,
+        layer_types=["sliding_attention", "full_attention"] * 3,
+        num_kv_shared_layers=2,
+        use_double_wide_mlp=True,
+        hidden_size_per_layer_input=16,
+    )
+    return _save_tiny(config, tmp_path_factory.mktemp("tiny-gemma4-small"))
+
+
 @pytest.fixture(scope="session")
 def smollm2_dir() -> Path:
     """The folder of the real default target, converted once into the usual cache folder."""

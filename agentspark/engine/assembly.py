@@ -25,7 +25,7 @@ from agentspark.errors import ConfigError
 from agentspark.kv import attention
 from agentspark.kv.blocks import BlockPool
 from agentspark.kv.prefix import PrefixTree
-from agentspark.kv.store import KVStore, LayerShape
+from agentspark.kv.store import KVStore, LayerShape, bytes_per_token
 from agentspark.models.cache import cache_folder
 from agentspark.models.prepack import can_prepack, prepack
 from agentspark.models.target import Target, load_target
@@ -114,10 +114,13 @@ def assemble(
 
 def _make_store(target: Target, drafter: Drafter | None, config: EngineConfig) -> KVStore:
     spec = target.spec
-    shapes = [LayerShape(spec.num_kv_heads, spec.head_dim)] * spec.num_layers
+    shapes = [
+        LayerShape(layer.kv_heads, layer.head_dim) if layer.donor is None else layer.donor
+        for layer in spec.attention
+    ]
     draft_shapes = [] if drafter is None else drafter.kv_shapes
-    per_token = sum(2 * s.kv_heads * s.head_dim for s in [*shapes, *draft_shapes])
-    tokens = config.kv_tokens or _default_tokens(per_token * spec.dtype.itemsize, spec.device)
+    per_token = bytes_per_token([*shapes, *draft_shapes], spec.dtype)
+    tokens = config.kv_tokens or _default_tokens(per_token, spec.device)
     blocks = tokens // config.block_tokens
     if blocks < 2:
         raise ConfigError(

@@ -130,7 +130,9 @@ def forward_attention(
             "does not compute: choose a model without them (Llama, Qwen, SmolLM, Mistral)."
         )
     layer = kv_store.target[module.layer_idx]  # type: ignore[index]
-    layer.write(kv_batch.slots, key[0], value[0])
+    if not getattr(module, "is_kv_shared_layer", False):
+        # Else the layer is its donor's, which wrote them already.
+        layer.write(kv_batch.slots, key[0], value[0])
     out = attend(query[0], layer, kv_batch, scaling=scaling, window=sliding_window)
     return out.transpose(0, 1).unsqueeze(0), None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,19 +54,26 @@ class LayerKV:
             self.v.index_copy_(1, slots, v)
 
 
+def bytes_per_token(layers: Iterable[LayerShape | int], dtype: torch.dtype) -> int:
+    """Return what one token's keys and values take in layers that have their own."""
+    own = [layer for layer in layers if isinstance(layer, LayerShape)]
+    return sum(2 * shape.kv_heads * shape.head_dim * dtype.itemsize for shape in own)
+
+
 class KVStore:
     """Storage for ``num_blocks`` blocks of ``block_tokens`` tokens each.
 
     A block holds its tokens' keys and values of all target layers and of all drafter layers, so a
-    prefix hit restores the drafter's context with the target's.
+    prefix hit restores the drafter's context with the target's. A target layer without keys and
+    values of its own is given as the number of the earlier layer whose storage it reads.
     """
 
     def __init__(
         self,
         num_blocks: int,
         block_tokens: int,
-        target: list[LayerShape],
-        drafter: list[LayerShape],
+        target: Sequence[LayerShape | int],
+        drafter: Sequence[LayerShape],
         *,
         dtype: torch.dtype,
         device: torch.device,
@@ -74,11 +82,15 @@ class KVStore:
         self.block_tokens = block_tokens
         self.capacity = num_blocks * block_tokens
         slots = self.capacity + READ_GRANULE
-        self.target = [LayerKV.allocate(shape, slots, dtype, device) for shape in target]
+        self.target: list[LayerKV] = []
+        for shape in target:
+            self.target.append(
+                self.target[shape]
+                if isinstance(shape, int)
+                else LayerKV.allocate(shape, slots, dtype, device)
+            )
         self.drafter = [LayerKV.allocate(shape, slots, dtype, device) for shape in drafter]
-        self.bytes_per_token = sum(
-            2 * shape.kv_heads * shape.head_dim * dtype.itemsize for shape in [*target, *drafter]
-        )
+        self.bytes_per_token = bytes_per_token([*target, *drafter], dtype)
 
     @property
     def scratch_slot(self) -> int:

@@ -61,3 +61,16 @@ def no_library_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def no_library_reports() -> Iterator[None]:
+    """Keep transformers from reporting on a load; its errors are raised all the same."""
+    from transformers.utils import logging
+
+    shown = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(shown)

@@ -6,35 +6,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentspark.errors import UnsupportedModelError
+from agentspark.models.layers import AttentionLayer, attention_layers
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-_FIT = "Choose a decoder-only text model such as SmolLM2, Llama, Qwen3 or Mistral."
+_FIT = "Choose a decoder-only text model such as SmolLM2, Llama, Qwen3, Mistral or Gemma 4."
 _NEEDED = ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size")
 _ATTENTION = frozenset({"full_attention", "sliding_attention"})
-# Config fields that, when set, make keys and values of another kind than the pool keeps.
+# Config fields that, when set, make attention of another kind than the pool's.
 _OTHER_KV = {
     "kv_lora_rank": "compressed keys and values (MLA)",
-    "num_kv_shared_layers": "layers that share keys and values",
-    "global_head_dim": "head sizes that differ between layers",
     "attn_logit_softcapping": "capped attention scores",
 }
+# These models' layers say how they share keys and values (``layers.py``); others are not read.
+_SHARING = frozenset({"gemma4_text", "gemma4_unified_text"})
 
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
     """A target's shape. ``max_context`` counts prompt plus output tokens.
 
-    ``eos_token_ids`` holds every token that ends a turn: the generation config's, the
-    tokenizer's, and the one the chat template closes an assistant message with.
+    ``attention`` has every layer's keys and values. ``eos_token_ids`` holds every token that ends a
+    turn: the generation config's, the tokenizer's, and the one the chat template closes an
+    assistant message with.
     """
 
     num_layers: int
     num_heads: int
-    num_kv_heads: int
-    head_dim: int
+    attention: tuple[AttentionLayer, ...]
     hidden_size: int
     vocab_size: int
     max_context: int
@@ -46,12 +47,10 @@ class TargetSpec:
     def of(cls, model: PreTrainedModel, eos_token_ids: frozenset[int]) -> TargetSpec:
         """Read the shape of a loaded model whose config passed ``check_config``."""
         config: Any = model.config
-        heads = config.num_attention_heads
         return cls(
             num_layers=config.num_hidden_layers,
-            num_heads=heads,
-            num_kv_heads=getattr(config, "num_key_value_heads", None) or heads,
-            head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            num_heads=config.num_attention_heads,
+            attention=attention_layers(model),
             hidden_size=config.hidden_size,
             vocab_size=config.vocab_size,
             max_context=config.max_position_embeddings,
@@ -64,8 +63,8 @@ class TargetSpec:
 def check_config(config: PreTrainedConfig, name: str) -> None:
     """Raise ``UnsupportedModelError`` unless the engine can run a model of this config.
 
-    It must be a decoder-only language model of its own (no multimodal wrapper) whose layers all
-    attend with keys and values of one shape.
+    It must be a decoder-only language model of its own (no multimodal wrapper) whose layers attend
+    to what came before, with keys and values.
     """
     problem = _problem(config)
     if problem is not None:
@@ -91,6 +90,10 @@ def _problem(config: PreTrainedConfig) -> str | None:
     for field, meaning in _OTHER_KV.items():
         if getattr(config, field, None):
             return f"it has {meaning}"
+    if getattr(config, "num_kv_shared_layers", None) and config.model_type not in _SHARING:
+        return "it has layers that share keys and values"
+    if getattr(config, "use_bidirectional_attention", None) in (True, "all"):
+        return "its tokens attend to those after them"
     kinds = set(getattr(config, "layer_types", None) or ()) - _ATTENTION
     if kinds:
         return f"it has layers of another kind ({', '.join(sorted(kinds))})"
@@ -104,7 +107,8 @@ def _problem(config: PreTrainedConfig) -> str | None:
 def check_layers(config: PreTrainedConfig, name: str) -> None:
     """Raise ``UnsupportedModelError`` for what only the built model shows; no weights are needed.
 
-    The decoder must have its layers in ``layers`` and attention without learned sinks.
+    The decoder must have its layers in ``layers``, attention without learned sinks, and keys and
+    values whose shapes can be read.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -116,3 +120,4 @@ def check_layers(config: PreTrainedConfig, name: str) -> None:
         raise UnsupportedModelError(f"{name} cannot be run: its layers are not found. {_FIT}")
     if any(key.endswith(".sinks") for key, _ in model.named_parameters()):
         raise UnsupportedModelError(f"{name} cannot be run: it has attention sinks. {_FIT}")
+    attention_layers(model)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from agentspark.errors import ConfigError, ModelFormatError, UnsupportedModelError
 from agentspark.models.chat import ChatTokenizer
-from agentspark.models.progress import no_library_bars
+from agentspark.models.progress import no_library_bars, no_library_reports
 from agentspark.models.resolve import model_name, resolve_target
 from agentspark.models.spec import TargetSpec, check_config, check_layers
+from agentspark.models.text_part import text_part
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,7 @@ def load_target(
 ) -> Target:
     """Load the model ``name``: an embedded model, a folder, a GGUF file or a hub id.
 
+    Of a multimodal Gemma 4 the language model is loaded.
     ``dtype`` ``None`` keeps the checkpoint's. ``attn_implementation`` is a name known to
     transformers' attention interface, ``None`` its default. No code from the model's files is run
     and only safetensors are read. Raises ``ModelNotFoundError``, ``ModelFormatError``,
@@ -47,13 +49,13 @@ def load_target(
     place = _device(device)
     folder = resolve_target(name, cache_dir=cache_dir)
     shown = model_name(name)
-    config = _read_config(folder)
+    config, renamed = text_part(_read_config(folder))
     check_config(config, shown)
     check_layers(config, shown)
     for file in sorted(folder.glob("*.safetensors")):
         check_safetensors(file)
     tokenizer = _read_tokenizer(folder)
-    model = _read_model(folder, dtype, attn_implementation)
+    model = _read_model(folder, config, renamed, dtype, attn_implementation)
     model = model.to(place).eval().requires_grad_(False)  # type: ignore[arg-type]
     spec = TargetSpec.of(model, _eos_token_ids(model, tokenizer))
     return Target(name=shown, folder=folder, model=model, tokenizer=tokenizer, spec=spec)
@@ -135,7 +137,11 @@ def _read_tokenizer(folder: Path) -> ChatTokenizer:
 
 
 def _read_model(
-    folder: Path, dtype: torch.dtype | None, attn_implementation: str | None
+    folder: Path,
+    config: PreTrainedConfig,
+    renamed: dict[str, str] | None,
+    dtype: torch.dtype | None,
+    attn_implementation: str | None,
 ) -> PreTrainedModel:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -143,10 +149,15 @@ def _read_model(
     more: dict[str, Any] = {}
     if attn_implementation is not None:
         more["attn_implementation"] = attn_implementation
+    if renamed is not None:
+        more["key_mapping"] = renamed
     try:
-        with no_library_bars():
+        # What a checkpoint holds beyond the model is none of the user's concern; what it lacks is
+        # told below.
+        with no_library_bars(), no_library_reports():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
+                config=config,
                 dtype="auto" if dtype is None else dtype,
                 use_safetensors=True,
                 local_files_only=True,

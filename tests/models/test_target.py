@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from agentspark.errors import ConfigError, ModelFormatError, UnsupportedModelError
 from agentspark.models import load_target
+from agentspark.models.layers import AttentionLayer
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def change_config(folder: Path, **changes: object) -> None:
 def test_a_target_is_ready_to_run(tiny_target_dir: Path) -> None:
     target = load_target(tiny_target_dir)
     spec = target.spec
-    assert (spec.num_layers, spec.num_heads, spec.num_kv_heads, spec.head_dim) == (3, 4, 2, 16)
+    assert (spec.num_layers, spec.num_heads) == (3, 4)
+    assert spec.attention == (AttentionLayer(2, 16),) * 3
     assert (spec.hidden_size, spec.vocab_size, spec.max_context) == (64, 512, 2048)
     assert spec.eos_token_ids == {2}
     assert (spec.dtype, spec.device) == (torch.bfloat16, torch.device("cpu"))
@@ -123,13 +125,46 @@ def test_models_the_engine_cannot_run_are_refused(
         load_target(folder)
 
 
+def test_of_a_multimodal_gemma4_the_language_model_is_loaded(
+    tiny_gemma4_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import (
+        AutoTokenizer,
+        Gemma4Config,
+        Gemma4ForConditionalGeneration,
+        Gemma4VisionConfig,
+    )
+
+    alone = load_target(tiny_gemma4_dir)
+    seen = Gemma4VisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, head_dim=16,
+    )  # fmt: skip
+    names = ("image", "video", "audio", "boi", "eoi", "boa")
+    ids = {f"{name}_token_id": 500 + number for number, name in enumerate(names)}
+    config = Gemma4Config(
+        text_config=alone.model.config, vision_config=seen, eoa_token_index=510, **ids
+    )
+    whole = Gemma4ForConditionalGeneration(config).to(torch.bfloat16)
+    whole.model.language_model.load_state_dict(alone.model.model.state_dict())
+    whole.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_gemma4_dir).save_pretrained(tmp_path)
+    capfd.readouterr()
+    target = load_target(tmp_path)
+    assert capfd.readouterr().err == ""
+    assert target.spec.attention == alone.spec.attention
+    ids = torch.tensor([[5, 6, 7, 200]])
+    assert torch.equal(target.model(ids).logits, alone.model(ids).logits)
+
+
 @pytest.mark.real
 def test_the_default_target(smollm2_dir: Path) -> None:
     target = load_target("smollm2")
     assert target.folder == smollm2_dir
     assert target.name == "smollm2"
     spec = target.spec
-    assert (spec.num_layers, spec.num_heads, spec.num_kv_heads, spec.head_dim) == (30, 9, 3, 64)
+    assert (spec.num_layers, spec.num_heads) == (30, 9)
+    assert spec.attention == (AttentionLayer(3, 64),) * 30
     assert (spec.vocab_size, spec.max_context, spec.eos_token_ids) == (49152, 8192, {2})
     assert {weight.dtype for weight in target.model.parameters()} == {torch.bfloat16}
     prompt = target.tokenizer.encode_chat(
