@@ -31,6 +31,13 @@ class Family(StrEnum):
     MTP = "mtp"
 
 
+class Style(StrEnum):
+    """The style of the draft layers."""
+
+    QWEN3 = "qwen3"
+    GEMMA4 = "gemma4"
+
+
 class Head(StrEnum):
     """The sequential head."""
 
@@ -64,6 +71,9 @@ DataFrom = Annotated[
     typer.Option(help="Another run's folder: use its responses and features (same prompts)."),
 ]
 FamilyName = Annotated[Family, typer.Option(help="Kind of drafter; all train on the same data.")]
+BackboneStyle = Annotated[
+    Style | None, typer.Option(help="Style of the draft layers (the target's own).")
+]
 Layers = Annotated[int | None, typer.Option(help="Draft layers (2; eagle3 and mtp have 1).")]
 BlockSize = Annotated[int | None, typer.Option(help="Drafts per round (7; mtp has 1).")]
 AnchorDrafts = Annotated[
@@ -105,6 +115,7 @@ def train(
     init: Init = None,
     data_from: DataFrom = None,
     family: FamilyName = Family.DSPARK,
+    backbone: BackboneStyle = None,
     layers: Layers = None,
     block_size: BlockSize = None,
     anchor_drafts: AnchorDrafts = None,
@@ -134,7 +145,8 @@ def train(
 
     check_sources(prompts, from_traces, init, replay)
     shape = DrafterShape.of(
-        family.value, layers=layers, block_size=block_size, sample_from_anchor=anchor_drafts,
+        family.value, backbone=None if backbone is None else backbone.value, layers=layers,
+        block_size=block_size, sample_from_anchor=anchor_drafts,
         markov_rank=markov_rank, markov_head_type=None if head is None else head.value,
         draft_vocab_size=draft_vocab or None,
     )  # fmt: skip

@@ -118,7 +118,7 @@ class ChainDrafter:
         if self._lm_head is None:
             return self._model.base_logits(hidden)
         logits: Tensor = self._lm_head(hidden)
-        return logits
+        return self._model.capped(logits)
 
     def _pool(self) -> KVStore:
         assert self._store is not None, "the drafter is bound to a pool before it is used"

@@ -98,7 +98,7 @@ class DSparkDrafter:
         if self._lm_head is None:
             return self._model.base_logits(hidden)
         logits: Tensor = self._lm_head(hidden)
-        return logits
+        return self._model.capped(logits)
 
     def _sequential_stage(
         self,

@@ -21,8 +21,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from agentspark.dspark.backbone import Attend, DraftAttention, DraftMLP
 from agentspark.dspark.config import DrafterConfig
+from agentspark.dspark.layer import Attend, DraftAttention, DraftMLP
 from agentspark.dspark.rope import Rotary
 
 

@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from agentspark.dspark.gemma4_fields import ARCHITECTURE as GEMMA4_ARCHITECTURE
+from agentspark.dspark.gemma4_fields import flat_fields, gemma4_fields, is_gemma4
 from agentspark.dspark.speculators import deepspec_fields, is_speculators
 from agentspark.errors import DrafterFormatError
 
 HeadType = Literal["vanilla", "gated", "rnn"]
 Family = Literal["dspark", "dflash", "eagle3", "mtp"]
+Backbone = Literal["qwen3", "gemma4"]
 
 # What a family's checkpoints call themselves. Those of the chains (one token after the other,
 # ``chain.py``) are laid out as this library writes them.
@@ -24,7 +27,9 @@ ARCHITECTURES: dict[Family, str] = {
 }
 FAMILIES: tuple[Family, ...] = tuple(ARCHITECTURES)
 CHAINS: frozenset[Family] = frozenset(("eagle3", "mtp"))
+BACKBONES: tuple[Backbone, ...] = ("qwen3", "gemma4")
 HEAD_TYPES: tuple[HeadType, ...] = ("vanilla", "gated", "rnn")
+_ACTIVATIONS = ("silu", "gelu_pytorch_tanh")
 CONFIG_FILE = "config.json"
 
 
@@ -37,7 +42,9 @@ class DrafterConfig:
     ``target_layer_ids`` are 0-based decoder layers whose output is read (-1: the embedding).
     ``block_size`` is the number of drafts of a round. As many tokens go in where the anchor
     predicts too (``sample_from_anchor``); otherwise (DFlash's own layout) the anchor goes in
-    besides. ``family`` stands in the file as its architecture.
+    besides. ``family`` and ``backbone``, the style of the layers, stand in the file as its
+    architecture. ``attention_k_eq_v`` (Gemma 4) lets the keys' projection give the values too, and
+    ``final_logit_softcapping`` ``c`` turns a logit ``z`` into ``c tanh(z / c)``, as in the target.
 
     Three fields are ours and are absent from a plain DeepSpec file. ``draft_vocab_size`` is the
     number of target tokens that can be drafted, ``None`` for all of them. ``markov_w1_pruned``
@@ -46,6 +53,7 @@ class DrafterConfig:
     """
 
     family: Family = "dspark"
+    backbone: Backbone = "qwen3"
     hidden_size: int
     intermediate_size: int
     num_hidden_layers: int
@@ -65,7 +73,9 @@ class DrafterConfig:
         default_factory=lambda: {"rope_type": "default", "rope_theta": 10000.0}
     )
     attention_bias: bool = False
+    attention_k_eq_v: bool = False
     hidden_act: str = "silu"
+    final_logit_softcapping: float | None = None
     markov_rank: int = 256
     markov_head_type: HeadType = "vanilla"
     enable_confidence_head: bool = True
@@ -93,8 +103,12 @@ class DrafterConfig:
             raise _wrong("mask_token_id", self.mask_token_id, "a token of the vocabulary")
         if self.markov_rank < 0 or self.markov_head_type not in HEAD_TYPES:
             raise _wrong("markov_head_type", self.markov_head_type, "one of vanilla, gated, rnn")
-        if self.hidden_act != "silu":
-            raise _wrong("hidden_act", self.hidden_act, "'silu', the only one this backbone has")
+        if self.hidden_act not in _ACTIVATIONS:
+            raise _wrong("hidden_act", self.hidden_act, f"one of {', '.join(_ACTIVATIONS)}")
+        if self.final_logit_softcapping is not None and not self.final_logit_softcapping > 0:
+            raise _wrong(
+                "final_logit_softcapping", self.final_logit_softcapping, "positive or null"
+            )
         if self.draft_vocab_size is not None and not 0 < self.draft_vocab_size <= self.vocab_size:
             raise _wrong("draft_vocab_size", self.draft_vocab_size, "1 to vocab_size, or null")
         if self.markov_w1_pruned and self.draft_vocab_size is None:
@@ -105,6 +119,12 @@ class DrafterConfig:
         self._check_family()
 
     def _check_family(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise _wrong("backbone", self.backbone, f"one of {', '.join(BACKBONES)}")
+        if self.backbone == "gemma4" and self.family != "dspark":
+            raise _wrong("backbone", self.backbone, f"qwen3 where the family is {self.family}")
+        if self.backbone == "qwen3" and self.attention_k_eq_v:
+            raise _wrong("attention_k_eq_v", True, "false where the backbone is qwen3")
         if self.family != "dspark":
             for name in ("markov_rank", "enable_confidence_head"):
                 if getattr(self, name):
@@ -136,13 +156,19 @@ class DrafterConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``config.json``."""
         data = asdict(self)
-        del data["family"]
+        for name in ("family", "backbone"):
+            del data[name]
+        if self.backbone == "qwen3":
+            # No fields of a Qwen3-style file, where nothing else is possible.
+            for name in ("attention_k_eq_v", "final_logit_softcapping"):
+                if not data[name]:
+                    del data[name]
         if self.family != "dflash":
             del data["sample_from_anchor"]  # always true, and no field of a DeepSpec file
         data["target_layer_ids"] = list(self.target_layer_ids)
         data["rope_parameters"] = dict(self.rope_parameters)
         theta = self.rope_parameters.get("rope_theta")
-        return {
+        plain = {
             "architectures": [ARCHITECTURES[self.family]],
             "model_type": "qwen3",
             "tie_word_embeddings": False,
@@ -151,6 +177,7 @@ class DrafterConfig:
             **({} if theta is None else {"rope_theta": theta}),
             **data,
         }
+        return gemma4_fields(plain) if self.backbone == "gemma4" else plain
 
 
 def _wrong(name: str, value: object, want: str) -> DrafterFormatError:
@@ -175,6 +202,8 @@ def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
     """
     if is_speculators(raw):
         raw = deepspec_fields(raw)
+    elif is_gemma4(raw):
+        raw = flat_fields(raw)
     family = _family(raw)
     known = {f.name for f in fields(DrafterConfig)} - {"family"}
     values = {name: raw[name] for name in known & raw.keys()}
@@ -200,12 +229,15 @@ def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
 
 def _family(raw: Mapping[str, Any]) -> Family:
     kinds = list(raw.get("architectures") or [])
+    if is_gemma4(raw):
+        return "dspark"
     for family, name in ARCHITECTURES.items():
         if kinds == [name]:
             return family
+    read = ", ".join((*ARCHITECTURES.values(), GEMMA4_ARCHITECTURE))
     raise DrafterFormatError(
-        f"the drafter is of architecture {kinds or 'unknown'}, this library reads "
-        f"{', '.join(ARCHITECTURES.values())}: convert the checkpoint or take another."
+        f"the drafter is of architecture {kinds or 'unknown'}, this library reads {read}: convert "
+        "the checkpoint or take another."
     )
 
 

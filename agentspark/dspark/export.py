@@ -51,13 +51,19 @@ def export_drafter(
 
     It is written in bfloat16 with the verifier's embedding and LM head, and drafts the same tokens
     there. The calibration and the card beside ``source`` go with it. Raises ``DrafterError`` for
-    another family than DSpark, and where ``out`` is ``source`` or cannot be written; an
-    interrupted write leaves no half file.
+    another family than DSpark, for Gemma 4's layers in speculators, and where ``out`` is ``source``
+    or cannot be written; an interrupted write leaves no half file.
     """
     if not isinstance(model, DSparkModel) or model.config.family != "dspark":
         raise DrafterError(
             f"A drafter of family {model.config.family} has no standalone layout here: DSpark "
             "drafters can be exported."
+        )
+    gemma = model.config.backbone == "gemma4" or model.config.final_logit_softcapping is not None
+    if gemma and layout == "speculators":
+        raise DrafterError(
+            "The speculators layout has Qwen3's layers only, and no capped logits: write this "
+            "drafter as deepspec."
         )
     if out.resolve() == source.resolve():
         raise DrafterError("An export would overwrite the drafter itself: give another folder.")

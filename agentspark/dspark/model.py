@@ -73,13 +73,22 @@ class DraftModel(nn.Module):
         """Return ``U``, the frozen head's logits ``[..., V_draft]`` of ``hidden [..., d]``."""
         if self.lm_head is None:
             raise ValueError("attach_target must be called before logits are asked for")
-        return hidden @ self.lm_head.t()
+        return self.capped(hidden @ self.lm_head.t())
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """Return the head's logits as the target has them: capped, where it caps its own."""
+        cap = self.config.final_logit_softcapping
+        return logits if cap is None else torch.tanh(logits / cap) * cap
 
     def token_inputs(self, tokens: Tensor) -> Tensor:
         """Return the embeddings ``[T, d]`` of ``tokens [T]``."""
         if self.embed is None:
             raise ValueError("attach_target must be called before tokens are embedded")
-        return self.embed[tokens]
+        embedded = self.embed[tokens]
+        if self.config.backbone == "gemma4":
+            # Rounded to the weights' dtype, as Gemma does.
+            embedded = embedded * embedded.new_tensor(self.config.hidden_size**0.5)
+        return embedded
 
     def to_target_ids(self, columns: Tensor) -> Tensor:
         """Map columns of the draft logits to target token ids."""

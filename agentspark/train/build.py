@@ -12,16 +12,17 @@ from torch import Tensor
 from agentspark.drafting.loading import AUTO, shipped_drafter
 from agentspark.dspark.check import check_drafter, target_fingerprint
 from agentspark.dspark.checkpoint import load_drafter
-from agentspark.dspark.config import DrafterConfig
+from agentspark.dspark.config import Backbone, DrafterConfig
 from agentspark.dspark.model import DraftModel, build_model
 from agentspark.errors import ConfigError, DrafterFormatError, UnsupportedModelError
 from agentspark.models.target import Target, load_target
 from agentspark.train.config import DrafterShape, TrainConfig
-from agentspark.train.features import target_matrices
+from agentspark.train.features import logit_cap, target_matrices
 from agentspark.train.initial import initialise
 from agentspark.train.vocabulary import choose_draft_vocab
 
 _LAYERS_READ = 4
+_GEMMA4 = ("gemma4_text", "gemma4_unified_text")
 
 
 def spread_layers(count: int) -> tuple[int, ...]:
@@ -42,19 +43,37 @@ def mask_token(target: Target) -> int:
     return max((i for i in free if i < target.spec.vocab_size), default=target.spec.vocab_size - 1)
 
 
+def _style(target: Target, shape: DrafterShape) -> Backbone:
+    """The style of the new drafter's layers: the one asked for, or the target's own."""
+    kind = target.model.config.model_type
+    if kind not in _GEMMA4:
+        return shape.backbone or "qwen3"
+    if shape.family != "dspark" or shape.backbone == "qwen3":
+        raise UnsupportedModelError(
+            f"{target.name} is a Gemma 4, which scales its embedding: its drafters have family "
+            "dspark and Gemma 4's backbone."
+        )
+    return "gemma4"
+
+
 def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
     """Return the config of a new drafter with the target's sizes."""
     config: Any = target.model.config
+    style = _style(target, shape)
     rope = getattr(config, "rope_parameters", None)
+    if isinstance(rope, Mapping):
+        rope = rope.get("full_attention", rope)
     if not isinstance(rope, Mapping) or "rope_type" not in rope:
         raise UnsupportedModelError(
             f"{target.name} has no single set of rotary positions: no drafter of this kind can "
             "be trained for it."
         )
+    gemma = style == "gemma4"
     spec, embed_head = target.spec, target_matrices(target.model)
     pruned = shape.draft_vocab_size is not None and shape.draft_vocab_size < spec.vocab_size
     return DrafterConfig(
         family=shape.family,
+        backbone=style,
         hidden_size=spec.hidden_size,
         intermediate_size=int(config.intermediate_size),
         num_hidden_layers=shape.layers,
@@ -70,6 +89,9 @@ def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
         rms_norm_eps=float(config.rms_norm_eps),
         max_position_embeddings=spec.max_context,
         rope_parameters=dict(rope),
+        attention_k_eq_v=gemma and bool(getattr(config, "attention_k_eq_v", False)),
+        hidden_act="gelu_pytorch_tanh" if gemma else "silu",
+        final_logit_softcapping=logit_cap(target.model),
         markov_rank=shape.markov_rank,
         markov_head_type=shape.markov_head_type,
         enable_confidence_head=shape.family == "dspark",

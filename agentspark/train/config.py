@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agentspark.config import Dtype
-from agentspark.dspark.config import CHAINS, Family, HeadType
+from agentspark.dspark.config import CHAINS, Backbone, Family, HeadType
 from agentspark.errors import ConfigError
 from agentspark.train.loss import LossWeights
 
@@ -23,6 +23,8 @@ def _positive(owner: object, *names: str) -> None:
 class DrafterShape:
     """What drafter to build; sizes not named here are the target's.
 
+    ``backbone`` ``None`` takes layers in the target's own style: Gemma 4's for a Gemma 4, else
+    Qwen3's.
     ``target_layer_ids`` ``None`` spreads four over the target's depth. ``draft_vocab_size``
     ``None`` keeps the whole vocabulary. ``mask_token_id`` ``None`` takes a special token of the
     tokenizer that texts do not use. Families other than ``dspark`` have no sequential head
@@ -30,6 +32,7 @@ class DrafterShape:
     """
 
     family: Family = "dspark"
+    backbone: Backbone | None = None
     layers: int = 2
     target_layer_ids: tuple[int, ...] | None = None
     block_size: int = 7
@@ -47,6 +50,8 @@ class DrafterShape:
                 f"markov_rank={self.markov_rank} cannot be used with family {self.family}: "
                 "dspark has a sequential head, the others have none (0)."
             )
+        if self.backbone == "gemma4" and self.family != "dspark":
+            raise ConfigError(f"backbone='gemma4' cannot be used: {self.family} has qwen3's only.")
         if self.family in CHAINS and self.layers != 1:
             raise ConfigError(f"layers={self.layers} cannot be used: {self.family} has 1 layer.")
         if self.family == "mtp" and self.block_size != 1:
@@ -59,6 +64,7 @@ class DrafterShape:
         cls,
         family: Family,
         *,
+        backbone: Backbone | None = None,
         layers: int | None = None,
         block_size: int | None = None,
         sample_from_anchor: bool | None = None,
@@ -74,6 +80,7 @@ class DrafterShape:
             raise ConfigError(f"{family} has no sequential head: leave its type out.")
         return cls(
             family=family,
+            backbone=backbone,
             layers=(1 if family in CHAINS else 2) if layers is None else layers,
             block_size=(1 if family == "mtp" else 7) if block_size is None else block_size,
             sample_from_anchor=(family != "dflash")

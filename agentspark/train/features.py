@@ -39,6 +39,12 @@ def target_matrices(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     return embed, weight
 
 
+def logit_cap(model: PreTrainedModel) -> float | None:
+    """Return what the target caps its logits at, if it does (``c tanh(z / c)``)."""
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    return None if cap is None else float(cap)
+
+
 class TargetReader:
     """Runs the target over finished sequences and keeps what training needs.
 
@@ -49,11 +55,6 @@ class TargetReader:
     def __init__(
         self, model: PreTrainedModel, layer_ids: Sequence[int], *, prompts: bool = False
     ) -> None:
-        if getattr(model.config, "final_logit_softcapping", None):
-            raise UnsupportedModelError(
-                "this target caps its logits, which the drafter's LM head does not: "
-                "no drafter can be trained for it yet."
-            )
         self.model, self.prompts = model, prompts
         self.layer_ids = tuple(layer_ids)
         self.layers = decoder_layers(model)
@@ -63,6 +64,7 @@ class TargetReader:
                 "give increasing numbers below the last layer's."
             )
         self.embed, self.lm_head = target_matrices(model)
+        self.cap = logit_cap(model)
 
     @torch.inference_mode()
     def read(self, tokens: Sequence[int], start: int) -> Example:
@@ -107,6 +109,8 @@ class TargetReader:
         norms, best = [], []
         for rows in last.split(_ROWS):
             logits = rows @ self.lm_head.t()
+            if self.cap is not None:
+                logits = torch.tanh(logits / self.cap) * self.cap
             norms.append(torch.logsumexp(logits.float(), dim=-1))
             best.append(logits.argmax(dim=-1))
         return torch.cat(norms), torch.cat(best)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-from agentspark.dspark.backbone import Attend
+from agentspark.dspark.layer import Attend
 
 
 def packed_flex(

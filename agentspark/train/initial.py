@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from agentspark.dspark.backbone import DraftAttention, DraftBackbone, DraftLayer
+from agentspark.dspark.backbone import DraftBackbone
 from agentspark.dspark.chain import ChainBackbone
+from agentspark.dspark.gemma4 import Gemma4Layer
 from agentspark.dspark.heads import MarkovHead
+from agentspark.dspark.layer import DraftAttention, DraftLayer
 from agentspark.dspark.model import DraftModel
 from agentspark.train.features import decoder_layers, target_matrices
 
@@ -23,6 +25,7 @@ _STD = 0.02
 _FC_STD = 0.002
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 _MLP = ("gate_proj", "up_proj", "down_proj")
+_OUTER_NORMS = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
 
 
 @torch.no_grad()
@@ -44,7 +47,7 @@ def initialise(model: DraftModel, target: PreTrainedModel, seed: int) -> None:
     if isinstance(backbone, ChainBackbone):
         _copy_chain(backbone, layers[-1], generator)
     else:
-        sources = layers[-len(backbone.layers) :]
+        sources = _alike(layers)[-len(backbone.layers) :]
         copied = [
             _copy_layer(layer, source)
             for layer, source in zip(backbone.draft_layers(), sources, strict=False)
@@ -57,27 +60,45 @@ def initialise(model: DraftModel, target: PreTrainedModel, seed: int) -> None:
         nn.init.zeros_(model.confidence_head.proj.weight)
 
 
+def _alike(layers: list[nn.Module]) -> list[nn.Module]:
+    """The layers that attend to everything with keys of their own, where a target has others."""
+    attention = [getattr(layer, "self_attn", None) for layer in layers]
+    whole = [
+        layer
+        for layer, own in zip(layers, attention, strict=True)
+        if not getattr(own, "is_sliding", False) and not getattr(own, "is_kv_shared_layer", False)
+    ]
+    return whole or layers
+
+
 def _copy_layer(layer: DraftLayer | ChainBackbone, source: Any, width: int | None = None) -> bool:
     """Copy a target layer where its shapes fit; say whether they did.
 
     With ``width``, queries, keys and values are wider and their last ``width`` inputs are copied.
+    Norms stand in other places in another style's layers, which are not copied then.
     """
+    if any(hasattr(layer, name) != hasattr(source, name) for name in _OUTER_NORMS):
+        return False
     pairs: list[tuple[Tensor, Tensor]] = []
     for part, names in (("self_attn", _ATTENTION), ("mlp", _MLP)):
         for name in names:
             theirs = getattr(getattr(source, part, None), name, None)
+            if theirs is None and getattr(getattr(layer, part), name) is None:
+                continue  # keys that are values too
             if theirs is None:
                 return False
             ours = getattr(getattr(layer, part), name).weight
             wide = width is not None and name in _ATTENTION[:3]
             pairs.append((ours[:, -width:] if wide and width else ours, theirs.weight))
-    for name in ("input_layernorm", "post_attention_layernorm"):
+    for name in ("input_layernorm", "post_attention_layernorm", *_OUTER_NORMS):
         if getattr(layer, name, None) is not None:
             pairs.append((getattr(layer, name).weight, getattr(source, name).weight))
     if any(ours.shape != theirs.shape for ours, theirs in pairs):
         return False
     for ours, theirs in pairs:
         ours.copy_(theirs)
+    if isinstance(layer, Gemma4Layer):
+        layer.layer_scalar.copy_(source.layer_scalar)
     _copy_head_norms(layer.self_attn, source)
     return True
 

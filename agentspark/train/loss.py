@@ -52,6 +52,7 @@ class LossParts:
 class _HeadLoss(torch.autograd.Function):
     """CE and L1 of ``softmax(h W^T + e W2^T)``, with the gradient formed while logits are there.
 
+    With ``cap`` ``c`` the first part is ``c tanh(h W^T / c)``, as in a target that caps its logits.
     For logits ``z`` with ``p = softmax(z)``: ``dCE/dz = p - onehot`` and, with
     ``s = sign(p - p_t)``, ``dL1/dz = p * (s - <s, p>)``. Returns the weighted sum, and without
     gradient the rows' CE, their L1 over the draft vocabulary and their argmax.
@@ -60,7 +61,7 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, latent: Tensor, w2: Tensor, lm_head: Tensor, target: Tensor,
-        index: Tensor, label: Tensor, ce_weight: Tensor, l1_weight: Tensor,
+        index: Tensor, label: Tensor, ce_weight: Tensor, l1_weight: Tensor, cap: float | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
         rows, vocab = hidden.shape[0], lm_head.shape[0]
         ce, l1 = (torch.zeros(rows, device=hidden.device) for _ in range(2))
@@ -72,7 +73,13 @@ class _HeadLoss(torch.autograd.Function):
         for low in range(0, rows, step):
             at = slice(low, low + step)
             known = label[at, None]
-            z = torch.addmm(latent[at] @ w2.t(), hidden[at], lm_head.t())
+            bias, slope = latent[at] @ w2.t(), None
+            if cap is None:
+                z = torch.addmm(bias, hidden[at], lm_head.t())
+            else:
+                z = torch.tanh(hidden[at] @ lm_head.t() / cap)
+                slope = 1.0 - z.float().square()
+                z = z * cap + bias
             top, best[at] = z.max(dim=-1)
             z = z.float()
             z_known = z.gather(1, known)[:, 0]
@@ -88,7 +95,9 @@ class _HeadLoss(torch.autograd.Function):
                 grad = p.mul_(sign.sub_(lean).mul_(l1_weight[at, None]).add_(ce_weight[at, None]))
                 grad.scatter_add_(1, known, -ce_weight[at, None])
                 grad = grad.to(hidden.dtype)
-                d_hidden[at], d_latent[at] = grad @ lm_head, grad @ w2
+                d_latent[at] = grad @ w2
+                raw = grad if slope is None else grad * slope.to(grad.dtype)
+                d_hidden[at] = raw @ lm_head
                 d_w2 += grad.t() @ latent[at]
         ctx.save_for_backward(d_hidden, d_latent, d_w2.to(w2.dtype))
         ctx.mark_non_differentiable(ce, l1, best)
@@ -98,7 +107,7 @@ class _HeadLoss(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         d_hidden, d_latent, d_w2 = ctx.saved_tensors
         grad = grads[0]
-        return (grad * d_hidden, grad * d_latent, grad * d_w2, *([None] * 6))
+        return (grad * d_hidden, grad * d_latent, grad * d_w2, *([None] * 7))
 
 
 def teacher_probs(model: DraftModel, examples: Sequence[Example]) -> Tensor:
@@ -111,7 +120,7 @@ def teacher_probs(model: DraftModel, examples: Sequence[Example]) -> Tensor:
     head = model.lm_head
     last = torch.cat([e.last for e in examples]).to(head.device, head.dtype)
     norm = torch.cat([e.log_norm for e in examples]).to(head.device)
-    return (last @ head.t()).float().sub_(norm[:, None]).exp_()
+    return model.capped(last @ head.t()).float().sub_(norm[:, None]).exp_()
 
 
 def block_loss(
@@ -143,7 +152,7 @@ def block_loss(
         latent, w2 = head.block_latent(prev, shaped).flatten(0, 1), head.markov_w2.weight
     total, ce, l1, drafted = _HeadLoss.apply(  # type: ignore[no-untyped-call]
         hidden, latent, w2, model.lm_head, target, rows.teacher, label.clamp(min=0),
-        ce_weight, weights.l1 * weight,
+        ce_weight, weights.l1 * weight, model.config.final_logit_softcapping,
     )  # fmt: skip
     l1 = l1 + outside
     total = total + (weights.l1 * weight * outside).sum()

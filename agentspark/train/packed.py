@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agentspark.dspark.backbone import Attend
+from agentspark.dspark.layer import Attend
 from agentspark.train.flex import packed_flex
 
 

@@ -33,6 +33,12 @@ def pruned(size: int = 20, **more) -> DrafterConfig:
     return small_config(draft_vocab_size=size, markov_w1_pruned=True, **more)
 
 
+def gemma4(**more) -> DrafterConfig:
+    rope = {"rope_type": "proportional", "partial_rotary_factor": 0.5, "rope_theta": 1e4}
+    style = {"backbone": "gemma4", "hidden_act": "gelu_pytorch_tanh", "rope_parameters": rope}
+    return small_config(**{**style, **more})
+
+
 def small_drafter(config: DrafterConfig, seed: int = 0) -> DSparkModel:
     model = small_model(config, seed)
     assert isinstance(model, DSparkModel)

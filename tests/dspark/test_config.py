@@ -9,10 +9,20 @@ import pytest
 
 from agentspark.dspark.config import parse_config, read_config
 from agentspark.errors import DrafterFormatError
-from tests.dspark.small import pruned, small_config
+from tests.dspark.small import gemma4, pruned, small_config
 
 
-@pytest.mark.parametrize("config", [small_config(), pruned(), small_config(markov_head_type="rnn")])
+@pytest.mark.parametrize(
+    "config",
+    [
+        small_config(),
+        pruned(),
+        small_config(markov_head_type="rnn"),
+        small_config(final_logit_softcapping=30.0),
+        gemma4(),
+        gemma4(attention_k_eq_v=True, final_logit_softcapping=30.0),
+    ],
+)
 def test_written_config_reads_back_equal(config):
     assert parse_config(json.loads(json.dumps(config.to_json()))) == config
 
@@ -47,6 +57,8 @@ def test_reads_a_config_without_our_fields_and_with_old_rope():
         ("markov_head_type", "tree"),
         ("num_key_value_heads", 3),
         ("hidden_act", "gelu"),
+        ("attention_k_eq_v", True),
+        ("final_logit_softcapping", 0.0),
         ("draft_vocab_size", 61),
         ("markov_w1_pruned", True),
         ("markov_rank", 0),
@@ -113,8 +125,8 @@ def test_dflash_files_of_its_authors_are_read():
 
 def test_other_architectures_and_missing_fields_are_refused():
     raw = small_config().to_json()
-    with pytest.raises(DrafterFormatError, match="Gemma4DSparkModel"):
-        parse_config({**raw, "architectures": ["Gemma4DSparkModel"]})
+    with pytest.raises(DrafterFormatError, match="LlamaDSparkModel"):
+        parse_config({**raw, "architectures": ["LlamaDSparkModel"]})
     del raw["intermediate_size"]
     with pytest.raises(DrafterFormatError, match="intermediate_size"):
         parse_config(raw)
@@ -129,3 +141,28 @@ def test_files_that_are_no_config_are_refused(tmp_path: Path):
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(DrafterFormatError, match="object"):
         read_config(tmp_path)
+
+
+def test_a_gemma4_drafter_is_written_as_a_gemma4_text_config():
+    written = gemma4(attention_k_eq_v=True).to_json()
+    assert written["architectures"] == ["Gemma4DSparkModel"]
+    assert written["model_type"] == "gemma4_text"
+    assert written["hidden_activation"] == "gelu_pytorch_tanh"
+    assert (written["global_head_dim"], written["num_global_key_value_heads"]) == (8, 2)
+    assert written["rope_parameters"]["full_attention"]["rope_type"] == "proportional"
+    assert "backbone" not in written
+
+
+def test_gemma4_files_of_deepspec_are_read():
+    """Sizes of sliding layers, which a drafter has none of, stand beside those that count."""
+    raw = gemma4(attention_k_eq_v=True).to_json()
+    raw |= {"head_dim": 4, "num_key_value_heads": 4}
+    raw["rope_parameters"]["sliding_attention"] = {"rope_type": "default", "rope_theta": 1e4}
+    assert parse_config(raw) == gemma4(attention_k_eq_v=True)
+    # Keys that are not values too have as many heads as sliding layers have.
+    assert parse_config({**raw, "attention_k_eq_v": False}).num_key_value_heads == 4
+    for field, value in (("enable_moe_block", True), ("hidden_size_per_layer_input", 16)):
+        with pytest.raises(DrafterFormatError, match=field):
+            parse_config({**raw, field: value})
+    with pytest.raises(DrafterFormatError, match="backbone"):
+        small_config(family="dflash", backbone="gemma4", **NONE)

@@ -16,7 +16,7 @@ from agentspark.dspark.expand import unfold_vocabulary
 from agentspark.dspark.export import FORMATS, Verifier, export_drafter
 from agentspark.dspark.model import DSparkModel
 from agentspark.errors import DrafterError, DrafterFormatError
-from tests.dspark.small import VOCAB, pruned, small_config, small_drafter, small_model
+from tests.dspark.small import VOCAB, gemma4, pruned, small_config, small_drafter, small_model
 
 # Every kind of head, pruned in each way that there is.
 CONFIGS = [
@@ -88,6 +88,21 @@ def test_an_export_drafts_the_same_tokens(tmp_path: Path, config, layout):
         got, as_sure = draft(again, seed)
         assert got == want
         assert torch.allclose(as_sure, sure, atol=1e-5)
+
+
+def test_gemma4s_layers_are_exported_as_deepspec_alone(tmp_path: Path):
+    shape = {"draft_vocab_size": 20, "markov_w1_pruned": True, "final_logit_softcapping": 5.0}
+    original = saved(gemma4(attention_k_eq_v=True, **shape), tmp_path / "own")
+    export_drafter(original, verifier(), "deepspec", tmp_path / "own", tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert found["architectures"] == ["Gemma4DSparkModel"]
+    again = read(tmp_path / "out")
+    assert [draft(again, seed)[0] for seed in range(20)] == [
+        draft(original, seed)[0] for seed in range(20)
+    ]
+    with pytest.raises(DrafterError, match="Qwen3's layers only"):
+        export_drafter(original, verifier(), "speculators", tmp_path / "own", tmp_path / "no")
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=NAMES)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from agentspark.config import EngineConfig
+from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import SamplingParams
+from agentspark.engine.params import RequestOptions, SamplingParams
 from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
 from agentspark.train import regenerate as regenerate_module
 from agentspark.train.command import train_drafter
@@ -88,6 +89,25 @@ def test_online_training_stores_no_features(
     train_drafter(replace(base, data=replace(DATA, online=True)), silent_stage)
     assert not (tmp_path / "out" / "work" / "features").exists()
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["tiny_gemma4_dir", "tiny_gemma4_small_dir", "tiny_target_dir"])
+def test_gemma4_drafters_are_trained_and_drafted_with(
+    name: str, request: pytest.FixtureRequest, prompt_file: Path, tmp_path: Path
+):
+    """For both kinds of Gemma 4, and its layers for a Llama."""
+    folder = request.getfixturevalue(name)
+    asked = config(folder, prompt_file, tmp_path)
+    shape = replace(asked.shape, backbone="gemma4", draft_vocab_size=None)
+    train_drafter(replace(asked, shape=shape), silent_stage)
+    assert read_config(tmp_path).backbone == "gemma4"
+    greedy = SamplingParams(max_tokens=24, ignore_eos=True)
+    with Engine.load(folder, drafter=tmp_path) as engine:
+        plain = engine.generate([1, 5, 6], greedy, options=RequestOptions(speculation="off"))
+        options = RequestOptions(speculation="dspark", verify="full")
+        sped = engine.generate([1, 5, 6], greedy, options=options)
+    assert sped.token_ids == plain.token_ids
+    assert sped.counts.verified_tokens > 0
 
 
 def test_prompts_are_learned_from_where_their_predictions_are_known(

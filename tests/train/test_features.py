@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agentspark.errors import TrainError
+from agentspark.errors import TrainError, UnsupportedModelError
 from agentspark.models.target import Target, load_target
 from agentspark.train.build import drafter_config, mask_token, new_drafter, spread_layers
 from agentspark.train.config import DrafterShape
@@ -118,6 +118,36 @@ def test_qwen3_targets_give_their_norms(tiny_qwen3_dir: Path):
     shape = DrafterShape(draft_vocab_size=None)
     model = new_drafter(target, shape, torch.zeros(512), 0, torch.float32)
     assert torch.equal(model.backbone.draft_layers()[-1].self_attn.q_norm.weight, theirs)
+
+
+@torch.no_grad()
+def test_gemma4_targets_give_their_layers_and_their_cap(tiny_gemma4_dir: Path):
+    target = load_target(tiny_gemma4_dir, dtype=torch.float32)
+    shape = DrafterShape(draft_vocab_size=None, layers=2)
+    model = new_drafter(target, shape, torch.zeros(512), 0, torch.float32)
+    c = model.config
+    assert (c.backbone, c.attention_k_eq_v, c.final_logit_softcapping) == ("gemma4", True, 3.0)
+    assert (c.num_key_value_heads, c.head_dim, c.rope_parameters["rope_type"]) == (
+        1, 32, "proportional",
+    )  # fmt: skip
+    # Of four layers the second and the last attend to everything.
+    for ours, index in zip(model.backbone.draft_layers(), (1, 3), strict=True):
+        theirs = target.model.model.layers[index].state_dict()
+        for name, tensor in ours.state_dict().items():
+            assert torch.equal(tensor, theirs[name]), name
+    example = TargetReader(target.model, (0, 1)).read(TOKENS, 3)
+    logits = target.model(torch.tensor([TOKENS])).logits[0, 3:]
+    torch.testing.assert_close(example.log_norm, torch.logsumexp(logits, -1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        model.base_logits(example.last.float()), logits, atol=0.05, rtol=0.02
+    )
+
+
+def test_what_a_gemma4_drafter_cannot_be_is_named(tiny_gemma4_dir: Path):
+    target = load_target(tiny_gemma4_dir)
+    for shape in (DrafterShape(backbone="qwen3"), DrafterShape.of("eagle3")):
+        with pytest.raises(UnsupportedModelError, match="Gemma 4"):
+            drafter_config(target, shape)
 
 
 def test_layers_are_spread_and_leave_out_the_last():

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from agentspark.train import loss as loss_module
 from agentspark.train.blocks import run_blocks
 from agentspark.train.loss import LossWeights, block_loss, column_map, teacher_probs
-from tests.dspark.small import VOCAB, pruned, small_config, small_drafter
+from tests.dspark.small import VOCAB, gemma4, pruned, small_config, small_drafter
 from tests.train.conftest import full_head
 
 
@@ -24,7 +24,7 @@ def plain_loss(model, examples, rows, weights):
         logits = logits + bias.flatten(0, 1)
     drafted = torch.zeros(len(logits), VOCAB).index_copy(1, ids, torch.softmax(logits, -1))
     last = torch.cat([e.last for e in examples])[rows.teacher]
-    target = torch.softmax(last @ full_head(model).t(), -1)
+    target = torch.softmax(model.capped(last @ full_head(model).t()), -1)
     l1 = (drafted - target).abs().sum(-1)
     known = torch.isin(rows.label, ids)
     column = column_map(model)[rows.label].clamp(min=0)
@@ -48,6 +48,8 @@ def plain_loss(model, examples, rows, weights):
         pruned(markov_head_type="rnn"),
         small_config(markov_head_type="gated"),
         small_config(markov_rank=0, confidence_head_with_markov=False),
+        pruned(final_logit_softcapping=3.0),
+        gemma4(attention_k_eq_v=True, final_logit_softcapping=3.0),
     ],
 )
 @pytest.mark.parametrize("decay", [4.0, None])
@@ -57,7 +59,7 @@ def test_equals_the_plain_formula(config, decay, make_example, monkeypatch):
     examples = []
     for seed in (1, 2):
         e = make_example(14, 5, seed)
-        logits = e.last @ full_head(model).t()
+        logits = model.capped(e.last @ full_head(model).t())
         norm, best = torch.logsumexp(logits, -1), logits.argmax(-1)
         examples.append(type(e)(e.tokens, e.start, e.hidden, e.last, norm, best))
     anchors = [torch.tensor([5, 9, 12]), torch.tensor([6, 7])]
