@@ -84,7 +84,9 @@ def assemble(
             "Exact mode cannot be kept on this device: a token's logits depend on how it is "
             "computed, so greedy outputs of two arms may part where the best tokens are close."
         )
-    memory = KVMemory(pool, PrefixTree(pool))
+    # CUDA reads blocks where they lie.
+    copy = store.copy if target.spec.device.type == "cpu" else None
+    memory = KVMemory(pool, PrefixTree(pool), copy)
     key = CostKey(
         model=target.name,
         device=str(target.spec.device),

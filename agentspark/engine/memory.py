@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
+
 from agentspark.engine.sequence import Sequence
 from agentspark.errors import KVExhaustedError
-from agentspark.kv.blocks import BlockPool
+from agentspark.kv.blocks import BlockPool, block_runs
 from agentspark.kv.contract import PrefixCache
 
 # Tokens of output that a sequence gets blocks for when it is admitted.
 _ROOM_AHEAD = 256
+
+# Copies what some blocks hold to the blocks from a number on.
+CopyBlocks = Callable[[Seq[int], int], None]
 
 
 class KVMemory:
@@ -16,11 +22,16 @@ class KVMemory:
 
     A sequence holds a lock on its match and one reference to each block of its own, from
     ``admit``/``grow`` to ``release``; the cache holds its own references from ``publish`` on.
+
+    ``copy`` says that sequences read faster where they lie in one run (on a CPU, which must join
+    several at every step and layer). A prefix that cannot be extended where it lies is then copied
+    once, before its own blocks: the pool is large, and what is computed is still shared.
     """
 
-    def __init__(self, pool: BlockPool, cache: PrefixCache) -> None:
+    def __init__(self, pool: BlockPool, cache: PrefixCache, copy: CopyBlocks | None = None) -> None:
         self.pool = pool
         self.cache = cache
+        self._copy = copy
 
     @property
     def capacity(self) -> int:
@@ -35,14 +46,16 @@ class KVMemory:
         take no more than they need. Raises ``KVExhaustedError`` and changes
         nothing if not even that is there.
         """
+        tokens = len(sequence.tokens)
+        ahead = tokens + min(sequence.output.remaining, _ROOM_AHEAD)
         if sequence.namespace is not None:
             match = self.cache.match(sequence.tokens[:-1], salt=sequence.namespace)
             self.cache.lock(match)
             sequence.match = match
             sequence.blocks = list(match.blocks)
             sequence.computed = match.tokens
-        tokens = len(sequence.tokens)
-        ahead = tokens + min(sequence.output.remaining, _ROOM_AHEAD)
+            if match.blocks and self._copy is not None:
+                self._lie_in_one_run(sequence, -(-ahead // self.pool.block_tokens), self._copy)
         try:
             spare = self.pool.free_blocks - self.pool.num_blocks // 8
             fits = -(-ahead // self.pool.block_tokens) <= spare and not sequence.blocks
@@ -50,6 +63,29 @@ class KVMemory:
         except KVExhaustedError:
             self.release(sequence)
             raise
+
+    def _lie_in_one_run(self, sequence: Sequence, blocks: int, copy: CopyBlocks) -> None:
+        """Move a sequence that is only its prefix so far to where ``blocks`` blocks are free.
+
+        It stays where it is if it can grow there, if the copies would take half of the pool from
+        what is cached, or if no run is long enough.
+        """
+        prefix = sequence.blocks
+        joined = len(list(block_runs(prefix))) == 1
+        if joined and self.pool.free_after(prefix[-1]) >= blocks - len(prefix):
+            return
+        spare = self.pool.free_blocks + self.cache.evictable_blocks - self.pool.num_blocks // 2
+        if blocks > spare:
+            return
+        if blocks > self.pool.largest_run:
+            self.cache.evict(max(blocks, self.pool.num_blocks // 8))
+        if blocks > self.pool.largest_run:
+            return
+        own = self.pool.allocate(blocks)
+        copy(prefix, own[0])
+        assert sequence.match is not None
+        self.cache.unlock(sequence.match)
+        sequence.match, sequence.blocks = None, own
 
     def grow(self, sequence: Sequence, tokens: int) -> None:
         """Make the block table cover ``tokens`` tokens; evicts cached prefixes if need be.

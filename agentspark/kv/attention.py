@@ -1,8 +1,8 @@
 """Attention over the block pool, plugged into transformers under the name ``agentspark``.
 
 The function writes the rows' keys and values into the pool and attends. On CUDA one FlexAttention
-call does so for the whole batch, in place (``flex.py``). On CPU torch's flash kernel runs segment
-by segment on views of the pool, or on many short segments at once (``stack.py``).
+call does so for the whole batch, in place (``flex.py``). On CPU torch's flash kernel runs on views
+of the pool, one sequence or two at a time (``tiles.py``).
 
 The kernel's bits for a row depend on how rows and keys are tiled, so *exact* mode fixes the tiling:
 keys are read up to the end of the kernel's own key block of 512, or to a shorter length that is
@@ -21,9 +21,10 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from agentspark.errors import UnsupportedModelError
-from agentspark.kv.batch import MIN_ROWS, AttentionBatch, HeadShape, Tile
+from agentspark.kv.batch import AttentionBatch, HeadShape
 from agentspark.kv.flex import flex_attend
 from agentspark.kv.store import KVStore, LayerKV
+from agentspark.kv.tiles import MIN_ROWS, Strided, Tile
 
 NAME = "agentspark"
 
@@ -45,62 +46,73 @@ def attend(
         return flex_attend(q, layer.k, layer.v, batch, scaling=scaling, window=window)
     heads, rows, dim = q.shape
     kv_heads = layer.k.shape[0]
-    grouped = q.view(kv_heads, heads // kv_heads, rows, dim)
-    shape = HeadShape(heads // kv_heads, dim, window)
-    tiles, stacks = batch.tiles(shape), batch.stacks(shape)
-    if len(tiles) == 1 and not stacks:
-        # One sequence; what follows its rows is padding.
-        own = tiles[0].rows
-        only = _attend_tile(grouped[:, :, :own], layer, tiles[0], scaling, batch)
-        return (only if own == rows else pad(only, (0, 0, 0, rows - own))).reshape(q.shape)
-    out = torch.zeros_like(q, memory_format=torch.contiguous_format).view(grouped.shape)
+    group = heads // kv_heads
+    tiles = batch.tiles(HeadShape(group, dim, window))
+    stacked = _stack(q, group, max(max(t.begins) * group + t.rows * group + t.extra for t in tiles))
+    # Rows of padding attend to nothing.
+    out = q.new_zeros(rows, kv_heads, group, dim)
     for tile in tiles:
-        part = slice(tile.begin, tile.begin + tile.rows)
-        out[:, :, part] = _attend_tile(grouped[:, :, part], layer, tile, scaling, batch)
-    for stack in stacks:
-        rows_done, part_out = stack.attend(grouped, layer, scaling)
-        out.index_copy_(2, rows_done, part_out)
-    return out.view(heads, rows, dim)
+        if batch.row_by_row:
+            done = [_row_by_row(stacked, group, layer, tile, scaling)]
+        else:
+            results = _attend_tile(stacked, group, layer, tile, scaling)
+            done = [result.unflatten(1, (-1, group)).transpose(0, 1) for result in results]
+        for begin, count, result in zip(tile.begins, tile.counts, done, strict=True):
+            out[begin : begin + count] = result[:count]
+    return out.view(rows, heads, dim).transpose(0, 1)
+
+
+def _stack(q: torch.Tensor, group: int, needed: int) -> torch.Tensor:
+    """``q [heads, rows, dim]`` as ``[kv_heads, stacked, dim]``: a group's heads side by side.
+
+    Any rows are then one view. ``needed`` stacked rows are there at least, zeros at the end.
+    """
+    heads, rows, dim = q.shape
+    stacked = q.new_zeros(heads // group, max(needed, rows * group), dim)
+    own = stacked[:, : rows * group].view(-1, rows, group, dim)
+    own.copy_(q.view(-1, group, rows, dim).transpose(1, 2))
+    return stacked
 
 
 def _attend_tile(
-    q: torch.Tensor, layer: LayerKV, tile: Tile, scaling: float | None, batch: AttentionBatch
+    stacked: torch.Tensor, group: int, layer: LayerKV, tile: Tile, scaling: float | None
 ) -> torch.Tensor:
-    """Attend one tile of queries ``[kv_heads, group, rows, dim]``; the result has their shape."""
-    k, v = _read(layer.k, tile.place), _read(layer.v, tile.place)
-    if batch.exact and q.dtype == torch.float32:
-        return _row_by_row(q, k, v, tile.mask, scaling)
-    kv_heads, group, rows, dim = q.shape
-    flat = q.reshape(kv_heads, group * rows, dim)
-    if tile.extra:
-        flat = pad(flat, (0, 0, 0, tile.extra))
-    out = scaled_dot_product_attention(flat[None], k[None], v[None], tile.mask, scale=scaling)
-    return out[0, :, : group * rows].view(kv_heads, group, rows, dim)
+    """Attend one tile; ``[parts, kv_heads, rows * group, dim]``."""
+    rows = tile.rows * group
+    starts = [begin * group for begin in tile.begins]
+    length = rows + tile.extra
+    if len(starts) == 1:
+        q = stacked[None, :, starts[0] : starts[0] + length]
+    else:
+        # Rows behind a smaller part's own are others', whose results are dropped.
+        q = torch.stack([stacked[:, start : start + length] for start in starts])
+    k, v = _read(layer.k, tile), _read(layer.v, tile)
+    return scaled_dot_product_attention(q, k, v, tile.mask, scale=scaling)[:, :, :rows]
 
 
-def _read(cache: torch.Tensor, place: list[slice] | torch.Tensor) -> torch.Tensor:
+def _read(cache: torch.Tensor, tile: Tile) -> torch.Tensor:
+    """Keys or values of a tile ``[parts, kv_heads, keys, dim]``, a view where they are one run."""
+    place = tile.place
+    if isinstance(place, Strided):
+        kv_heads, slots, dim = cache.shape
+        size = (len(tile.begins), kv_heads, place.length, dim)
+        return cache.as_strided(size, (place.step * dim, slots * dim, dim, 1), place.first * dim)
     if isinstance(place, torch.Tensor):
-        return cache.index_select(1, place)
-    if len(place) == 1:
-        return cache[:, place[0]]
-    return torch.cat([cache[:, run] for run in place], dim=1)
+        return cache.index_select(1, place)[None]
+    return torch.cat([cache[:, run] for run in place], dim=1)[None]
 
 
 def _row_by_row(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    mask: torch.Tensor | None,
-    scaling: float | None,
+    stacked: torch.Tensor, group: int, layer: LayerKV, tile: Tile, scaling: float | None
 ) -> torch.Tensor:
-    group, rows = q.shape[1], q.shape[2]
-    alone = q.permute(2, 0, 1, 3)
+    """Attend a tile of one part, every row alone; ``[rows, kv_heads, group, dim]``."""
+    rows, start = tile.rows, tile.begins[0] * group
+    q = stacked[:, start : start + rows * group].unflatten(1, (rows, group)).transpose(0, 1)
     if group < MIN_ROWS:
-        alone = pad(alone, (0, 0, 0, MIN_ROWS - group))
-    per_row = None if mask is None else mask[0, 0, :rows, None, None, :]
-    keys, values = k.expand(rows, *k.shape), v.expand(rows, *v.shape)
-    out = scaled_dot_product_attention(alone, keys, values, per_row, scale=scaling)
-    return out[:, :, :group].permute(1, 2, 0, 3)
+        q = pad(q, (0, 0, 0, MIN_ROWS - group))
+    mask = None if tile.mask is None else tile.mask[0, 0, : rows * group : group, None, None, :]
+    k, v = (_read(cache, tile).expand(rows, -1, -1, -1) for cache in (layer.k, layer.v))
+    return scaled_dot_product_attention(q, k, v, mask, scale=scaling)[:, :, :group]
 
 
 def forward_attention(

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 
-from agentspark.kv.blocks import block_runs
 from agentspark.kv.lengths import read_lengths
-from agentspark.kv.stack import FEWEST, Stack, StackShape, make_stack, stack_shape
 from agentspark.kv.store import READ_GRANULE
+from agentspark.kv.tiles import TILE_ROWS, Layout, Part, Tile
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
-
-# Query rows (heads of a group stacked) of one exact tile. The CPU kernel's query block is 32 rows
-# for inputs under 192 rows: three blocks, all of the smallest kind.
-TILE_ROWS = 96
-# Up to this many runs of blocks are joined as slices, which is faster than gathering slots.
-_MOST_RUNS = 8
-MIN_ROWS = 4
-# Where bits may differ, stacked segments' lengths are rounded up to whole ones of these.
-_STACK_GRANULE = 64
 
 
 @dataclass(slots=True)
@@ -47,23 +37,6 @@ class Segment:
     def length(self) -> int:
         """Tokens that the last row may see."""
         return self.context + self.rows
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """Rows that attend together, and what they read.
-
-    ``begin``/``rows``: rows of the batch. ``place``: the runs of slots their keys lie in (a single
-    one is read without a copy), or slot indices to gather by where there are many. ``extra``: zero
-    rows to append to the stacked queries. ``mask``: additive, ``[1, 1, group * rows + extra,
-    keys]``, or ``None`` where every row may see every key.
-    """
-
-    begin: int
-    rows: int
-    place: list[slice] | torch.Tensor
-    extra: int
-    mask: torch.Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +64,6 @@ class AttentionBatch:
     device: torch.device
     _slots: torch.Tensor | slice | None = None
     _tiles: dict[HeadShape, list[Tile]] = field(default_factory=dict)
-    _stacks: dict[HeadShape, list[Stack]] = field(default_factory=dict)
     _block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
 
     @property
@@ -117,107 +89,42 @@ class AttentionBatch:
         return torch.tensor(slots, device=self.device)
 
     def tiles(self, shape: HeadShape) -> list[Tile]:
-        """Tiles of what is not in a stack."""
-        self._divide(shape)
+        """The tiles that attend, the same for all layers of this shape (CPU)."""
+        if shape not in self._tiles:
+            layout = Layout(
+                block_tokens=self.block_tokens,
+                scratch_slot=self.scratch_slot,
+                end_slot=self.scratch_slot + READ_GRANULE,
+                group=shape.group,
+                window=shape.window,
+                exact=self.exact,
+                dtype=self.dtype,
+                device=self.device,
+            )
+            parts = [part for segment in self.segments for part in self._cut(segment, shape)]
+            # In exact float32 every row attends alone.
+            self._tiles[shape] = layout.tiles(parts, pair=not self.row_by_row)
         return self._tiles[shape]
 
-    def stacks(self, shape: HeadShape) -> list[Stack]:
-        """Segments that attend together."""
-        self._divide(shape)
-        return self._stacks[shape]
+    @property
+    def row_by_row(self) -> bool:
+        """Whether a row's bits would depend on the rows it is computed with (exact float32)."""
+        return self.exact and self.dtype == torch.float32
+
+    def _cut(self, segment: Segment, heads: HeadShape) -> Iterator[Part]:
+        most = segment.rows
+        if self.exact or most * heads.group > 4 * TILE_ROWS:
+            most = max(TILE_ROWS // heads.group, 1)
+        for first in range(0, segment.rows, most):
+            rows = min(most, segment.rows - first)
+            seen = segment.context + first + rows if segment.causal else segment.length
+            yield Part(segment, first, rows, self._padded(seen, heads))
 
     def _padded(self, length: int, heads: HeadShape) -> int:
         """The keys to read for ``length`` visible ones; as few as keep the bits in exact mode."""
         if not self.exact:
             return length
         return read_lengths(self.dtype, heads.group, heads.dim).padded(length)
-
-    def _divide(self, heads: HeadShape) -> None:
-        """Divide the segments among stacks and tiles, once for all layers."""
-        if heads in self._tiles:
-            return
-        alike: dict[StackShape | None, list[Segment]] = {}
-        granule = READ_GRANULE if self.exact else _STACK_GRANULE
-        # In exact float32 every row attends alone.
-        apart = self.exact and self.dtype == torch.float32
-        for segment in self.segments:
-            shape = None if apart else stack_shape(segment, heads.group, TILE_ROWS, granule)
-            alike.setdefault(shape, []).append(segment)
-        self._tiles[heads], self._stacks[heads] = [], []
-        for shape, segments in alike.items():
-            if shape is None or len(segments) < FEWEST:
-                for segment in segments:
-                    self._tiles[heads].extend(self._cut(segment, heads))
-                continue
-            length = max(self._padded(segment.length, heads) for segment in segments)
-            stack = make_stack(
-                replace(shape, length=min(length, shape.length)),
-                segments,
-                group=heads.group,
-                extra=-(heads.group * shape.rows) % MIN_ROWS if self.exact else 0,
-                exact=self.exact,
-                window=heads.window,
-                block_tokens=self.block_tokens,
-                scratch_slot=self.scratch_slot,
-                dtype=self.dtype,
-            )
-            self._stacks[heads].append(stack)
-
-    def _cut(self, segment: Segment, heads: HeadShape) -> list[Tile]:
-        group = heads.group
-        most = segment.rows
-        if self.exact or most * group > 4 * TILE_ROWS:
-            most = max(TILE_ROWS // group, 1)
-        tiles = []
-        for first in range(0, segment.rows, most):
-            rows = min(most, segment.rows - first)
-            seen = segment.context + first + rows if segment.causal else segment.length
-            length = self._padded(seen, heads)
-            extra = -(group * rows) % MIN_ROWS if self.exact else 0
-            mask = self._visible(segment, first, rows, length, heads.window)
-            if mask is not None:
-                mask = torch.nn.functional.pad(mask.repeat(group, 1), (0, 0, 0, extra))[None, None]
-            place = self._find(segment, length)
-            tiles.append(Tile(segment.start + first, rows, place, extra, mask))
-        return tiles
-
-    def _find(self, segment: Segment, length: int) -> list[slice] | torch.Tensor:
-        """Where a segment's first ``length`` tokens lie (``length`` may overshoot its own)."""
-        size = self.block_tokens
-        blocks = segment.blocks[: -(-min(length, segment.length) // size)]
-        runs = [slice(start * size, (start + count) * size) for start, count in block_runs(blocks)]
-        if len(runs) <= _MOST_RUNS:
-            # What is read behind the last run to fill up is masked.
-            before = sum(run.stop - run.start for run in runs[:-1])
-            runs[-1] = slice(runs[-1].start, runs[-1].start + length - before)
-            return runs
-        table = torch.tensor(blocks, device=self.device)
-        slots = (table[:, None] * size + torch.arange(size, device=self.device)).flatten()
-        if slots.numel() < length:
-            pad = slots.new_full((length - slots.numel(),), self.scratch_slot)
-            slots = torch.cat([slots, pad])
-        return slots[:length]
-
-    def _visible(
-        self, segment: Segment, first: int, rows: int, length: int, window: int | None
-    ) -> torch.Tensor | None:
-        """Additive mask ``[rows, length]`` of a segment's rows from ``first`` on."""
-        alone = rows == segment.rows == 1 and window is None
-        if alone and length == segment.context + 1 and not self.exact:
-            # Without a mask the kernel takes another path, so exact mode always brings one.
-            return None
-        positions = torch.arange(
-            segment.context + first, segment.context + first + rows, device=self.device
-        )[:, None]
-        keys = torch.arange(length, device=self.device)[None]
-        last = positions if segment.causal else torch.full_like(positions, segment.length - 1)
-        hidden = keys > last
-        if window is not None:
-            hidden |= keys <= positions - window
-        elif not segment.causal and length == segment.length:
-            return None
-        mask = torch.zeros(rows, length, dtype=self.dtype, device=self.device)
-        return mask.masked_fill_(hidden, float("-inf"))
 
     def block_mask(self, window: int | None, slots: int) -> BlockMask:
         """FlexAttention's mask over a pool of ``slots`` slots; the same for all layers."""

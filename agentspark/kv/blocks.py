@@ -80,6 +80,15 @@ class BlockPool:
         """Maximal runs of consecutive free blocks: how fragmented the pool is."""
         return len(self._length_at)
 
+    @property
+    def largest_run(self) -> int:
+        """The most blocks that can be had in one run."""
+        return self._largest_run()[1] if self._length_at else 0
+
+    def free_after(self, block: int) -> int:
+        """How many blocks right behind ``block`` are free, in one run."""
+        return self._length_at.get(block + 1, 0)
+
     def references(self, block: int) -> int:
         """How many references ``block`` has; 0 means free."""
         self._check_number(block)

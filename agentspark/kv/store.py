@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import torch
+
+from agentspark.kv.blocks import block_runs
 
 # Attention reads whole runs of slots and masks what is not a sequence's own; the slack lets such a
 # read go past the last block.
@@ -90,7 +93,23 @@ class KVStore:
                 else LayerKV.allocate(shape, slots, dtype, device)
             )
         self.drafter = [LayerKV.allocate(shape, slots, dtype, device) for shape in drafter]
+        owners = (isinstance(shape, LayerShape) for shape in target)
+        self._own = [*compress(self.target, owners), *self.drafter]
         self.bytes_per_token = bytes_per_token([*target, *drafter], dtype)
+
+    def copy(self, blocks: Sequence[int], first: int) -> None:
+        """Copy what ``blocks`` hold, in this order, to the blocks from ``first`` on.
+
+        The two must not overlap.
+        """
+        size, at = self.block_tokens, first
+        for start, count in block_runs(blocks):
+            source = slice(start * size, (start + count) * size)
+            target = slice(at * size, (at + count) * size)
+            for layer in self._own:
+                layer.k[:, target] = layer.k[:, source]
+                layer.v[:, target] = layer.v[:, source]
+            at += count
 
     @property
     def scratch_slot(self) -> int:

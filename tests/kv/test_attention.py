@@ -11,6 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from agentspark.kv.attention import attend
 from agentspark.kv.batch import AttentionBatch, HeadShape, Segment, token_slots
 from agentspark.kv.store import KVStore, LayerShape
+from agentspark.kv.tiles import Strided
 
 HEADS, KV_HEADS, DIM, BLOCK = 6, 2, 16, 16
 LENGTH = 700
@@ -132,61 +133,97 @@ def test_exact_rows_have_the_same_bits_however_they_are_computed(dtype: torch.dt
     assert not mixed[:, 4:].any()
 
 
+def neighbours(store: KVStore, count: int) -> list[Stream]:
+    """Sequences of which each lies in one run, the later ones not always further on."""
+    blocks = LENGTH // BLOCK + 1
+    starts = [blocks * place for place in (2, 0, 3, 1)]
+    return [Stream(store, list(range(starts[i], starts[i] + blocks)), seed=i) for i in range(count)]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_stacked_segments_have_the_bits_of_single_ones(dtype: torch.dtype) -> None:
-    store = make_store(dtype)
-    near, far = Stream(store, run_of_blocks()), Stream(store, scattered_blocks())
-    whole = near.rows(0, LENGTH, store, exact=True)
-    places = [(i % 2, 17 * i + 5, 1 + i % 4) for i in range(30)]
+def test_paired_segments_have_the_bits_of_single_ones(dtype: torch.dtype) -> None:
+    store = make_store(dtype, blocks=192)
+    streams = neighbours(store, 4)
+    wholes = [stream.rows(0, LENGTH, store, exact=True) for stream in streams]
+    places = [(i % 4, 17 * i + 5, 1 + i % 4) for i in range(30)]
     segments, queries, start = [], [], 0
     for which, first, count in places:
-        stream = (near, far)[which]
-        segments.append(Segment(start, count, first, stream.blocks))
-        queries.append(stream.q[:, first : first + count])
+        segments.append(Segment(start, count, first, streams[which].blocks))
+        queries.append(streams[which].q[:, first : first + count])
         start += count
     batch = make_batch(store, segments, start + 3, exact=True)
     padding = torch.zeros(HEADS, 3, DIM).to(dtype)
     out = attend(torch.cat([*queries, padding], 1), store.target[0], batch)
-    assert len(batch.stacks(HeadShape(HEADS // KV_HEADS, DIM))) == (
-        3 if dtype == torch.bfloat16 else 0
-    )
-    for segment in segments:
+    paired = [tile for tile in batch.tiles(HeadShape(HEADS // KV_HEADS, DIM)) if tile.begins[1:]]
+    assert len(paired) > 8 if dtype == torch.bfloat16 else not paired
+    if paired:
+        # Also those of different numbers of rows, and those that lie the other way round.
+        assert any(len(set(tile.counts)) == 2 for tile in paired)
+        assert any(tile.begins[0] > tile.begins[1] for tile in paired)
+    for segment, (which, _, _) in zip(segments, places, strict=True):
         rows = slice(segment.start, segment.start + segment.rows)
-        own = whole[:, segment.context : segment.context + segment.rows]
+        own = wholes[which][:, segment.context : segment.context + segment.rows]
         assert torch.equal(out[:, rows], own)
     assert not out[:, start:].any()
 
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("window", [None, 64])
-def test_stacked_segments_see_what_single_ones_see(causal: bool, window: int | None) -> None:
-    store = make_store(torch.float32)
-    near, far = Stream(store, run_of_blocks()), Stream(store, scattered_blocks())
-    segments, queries = [], []
+def test_paired_segments_see_what_single_ones_see(causal: bool, window: int | None) -> None:
+    store = make_store(torch.float32, blocks=192)
+    streams = neighbours(store, 3)
+    segments, queries, start = [], [], 0
     for i in range(12):
-        stream = (near, far)[i % 2]
-        segments.append(Segment(5 * i, 5, 300 + i, stream.blocks, causal=causal))
-        queries.append(stream.q[:, 300 + i : 305 + i])
-    q = torch.cat(queries, 1)
-    batch = make_batch(store, segments, 60, exact=False)
-    out = attend(q, store.target[0], batch, window=window)
-    assert batch.stacks(HeadShape(HEADS // KV_HEADS, DIM, window))
-    for i, segment in enumerate(segments):
-        alone = Segment(0, 5, segment.context, segment.blocks, causal=causal)
-        single = make_batch(store, [alone], 5, exact=False)
-        expected = attend(queries[i], store.target[0], single, window=window)
-        torch.testing.assert_close(out[:, 5 * i : 5 * i + 5], expected, atol=1e-4, rtol=1e-4)
+        stream, rows = streams[i % 3], 3 + i % 3
+        segments.append(Segment(start, rows, 300 + i, stream.blocks, causal=causal))
+        queries.append(stream.q[:, 300 + i : 300 + i + rows])
+        start += rows
+    batch = make_batch(store, segments, start, exact=False)
+    out = attend(torch.cat(queries, 1), store.target[0], batch, window=window)
+    assert any(tile.begins[1:] for tile in batch.tiles(HeadShape(HEADS // KV_HEADS, DIM, window)))
+    for query, segment in zip(queries, segments, strict=True):
+        alone = Segment(0, segment.rows, segment.context, segment.blocks, causal=causal)
+        single = make_batch(store, [alone], segment.rows, exact=False)
+        expected = attend(query, store.target[0], single, window=window)
+        got = out[:, segment.start : segment.start + segment.rows]
+        torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_only_segments_that_are_alike_share_a_call() -> None:
+    store = make_store(torch.float32, blocks=256)
+    near, other = neighbours(store, 2)
+
+    def pairs(*segments: Segment) -> int:
+        rows = segments[-1].start + segments[-1].rows
+        batch = make_batch(store, list(segments), rows, exact=False)
+        return sum(len(tile.begins) == 2 for tile in batch.tiles(HeadShape(3, DIM)))
+
+    assert pairs(Segment(0, 1, 300, near.blocks), Segment(1, 1, 320, other.blocks)) == 1
+    assert pairs(Segment(0, 1, 60, near.blocks), Segment(1, 1, 600, other.blocks)) == 0
+    assert pairs(Segment(0, 1, 300, near.blocks), Segment(1, 14, 300, other.blocks)) == 0
+    assert pairs(Segment(0, 1, 300, near.blocks), Segment(1, 1, 300, scattered_blocks())) == 0
+    # As many keys from where the first one lies would go beyond the pool's end.
+    last, long = list(range(211, 256)), list(range(100))
+    assert pairs(Segment(0, 1, 699, last), Segment(1, 1, 1200, long)) == 1
+    assert pairs(Segment(0, 1, 699, last), Segment(1, 1, 1249, long)) == 0
+    assert pairs(Segment(0, 1, 699, list(range(200, 245))), Segment(1, 1, 1249, long)) == 1
 
 
 def test_a_run_is_read_without_a_copy_and_a_scattered_table_is_gathered() -> None:
     store = make_store(torch.float32)
-    segments = [Segment(0, 1, 99, run_of_blocks()), Segment(1, 1, 399, scattered_blocks())]
-    batch = make_batch(store, segments, 2, exact=False)
-    near, far = batch.tiles(HeadShape(3, DIM))
-    assert near.place == [slice(3 * BLOCK, 3 * BLOCK + 100)]
-    gathered = far.place
+    segments = [
+        Segment(0, 1, 99, run_of_blocks()),
+        Segment(1, 1, 399, scattered_blocks()),
+        Segment(2, 1, 500, two_runs()),
+    ]
+    batch = make_batch(store, segments, 3, exact=False)
+    tiles = sorted(batch.tiles(HeadShape(3, DIM)), key=lambda tile: tile.begins)
+    near, gathered, runs = (tile.place for tile in tiles)
+    assert near == Strided(3 * BLOCK, 0, 100)
     assert isinstance(gathered, torch.Tensor)
     assert gathered.tolist() == token_slots(segments[1].blocks, 0, 400, BLOCK)
+    assert isinstance(runs, list) and len(runs) == 2
+    assert sum(run.stop - run.start for run in runs) == 501
 
 
 def test_a_whole_read_has_a_mask_in_exact_mode_alone() -> None:
