@@ -96,6 +96,9 @@ Minutes = Annotated[float | None, typer.Option(help="Most minutes of training.")
 PromptAnchors = Annotated[
     int, typer.Option(min=0, help="Places in each prompt to learn from, beside its response's 32.")
 ]
+Ema = Annotated[
+    float | None, typer.Option(help="Measure and write an average of the weights of this decay.")
+]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 MaxDisk = Annotated[float, typer.Option(help="Most GiB of stored features.")]
 Online = Annotated[
@@ -130,6 +133,7 @@ def train(
     minutes: Minutes = None,
     lr: LearningRate = None,
     prompt_anchors: PromptAnchors = 0,
+    ema: Ema = None,
     max_disk: MaxDisk = 20.0,
     online: Online = False,
     seed: Seed = 0,
@@ -157,7 +161,7 @@ def train(
     rate = lr if lr is not None else _ADAPT_LR if from_traces else _LR
     optim = OptimConfig(
         steps=_STEPS if steps is None else steps, minutes=minutes, lr=rate, seed=seed,
-        prompt_anchors=prompt_anchors,
+        prompt_anchors=prompt_anchors, ema=ema,
     )  # fmt: skip
     config = TrainConfig(
         target=model, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,

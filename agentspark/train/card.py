@@ -84,7 +84,10 @@ def write_card(
         f"{facts.hardware}",
         f"- AdamW, rate {optim.lr:g}, warm-up {optim.warmup:g}, cosine, clip {optim.clip:g}; "
         f"loss {loss.ce:g} CE + {loss.l1:g} L1 + {loss.confidence:g} confidence, position decay "
-        f"{loss.decay}, seed {optim.seed}",
+        f"{loss.decay}, seed {optim.seed}"
+        + (f", weights averaged with decay {optim.ema:g}" if optim.ema else ""),
+        f"- {optim.anchors_per_sequence} anchors of a response and {optim.prompt_anchors} of its "
+        "prompt at a time",
         f"- Command: {f'`{facts.command}`' if facts.command else 'not recorded'}",
         *(f"- {note}" for note in facts.notes),
         "",

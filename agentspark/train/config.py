@@ -101,6 +101,7 @@ class OptimConfig:
     first ``warmup`` share and falls along a cosine to ``final_lr`` of its peak at the end.
     Besides ``anchors_per_sequence`` positions of a response, ``prompt_anchors`` of its prompt are
     learned from: the target read it anyway, and it is more to learn from than a small model says.
+    With ``ema`` what is measured and written is an average of the weights of that decay.
     """
 
     steps: int = 20_000
@@ -113,6 +114,7 @@ class OptimConfig:
     final_lr: float = 0.02
     weight_decay: float = 0.0
     clip: float = 1.0
+    ema: float | None = None
     loss: LossWeights = field(default_factory=LossWeights)
     dtype: Dtype = "bfloat16"
     seed: int = 0
@@ -130,6 +132,8 @@ class OptimConfig:
             raise ConfigError(
                 f"prompt_anchors={self.prompt_anchors} cannot be used: give a number from 0."
             )
+        if self.ema is not None and not 0.0 < self.ema < 1.0:
+            raise ConfigError(f"ema={self.ema} cannot be used: give a decay between 0 and 1.")
         if not 0.0 <= self.warmup < 1.0 or not 0.0 <= self.final_lr <= 1.0:
             raise ConfigError("warmup must be from 0 to below 1 and final_lr from 0 to 1.")
 

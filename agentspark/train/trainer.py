@@ -48,7 +48,9 @@ class Trainer:
         self.model, self.source, self.folder = model, source, folder
         self.config, self.data = optim, data
         self.columns = column_map(model).to(model.backbone.fc.weight.device)
-        self.optimizer = MasterAdamW(model, weight_decay=optim.weight_decay, clip=optim.clip)
+        self.optimizer = MasterAdamW(
+            model, weight_decay=optim.weight_decay, clip=optim.clip, ema=optim.ema
+        )
         self.ranks = ranks or Ranks()
         self.log = RunLog(folder / LOG_FILE, quiet=not self.ranks.first)
         self.cursor, self.elapsed_s, self.anchors = Cursor(), 0.0, 0
@@ -191,7 +193,8 @@ class Trainer:
             self.folder / STATE_FILE,
         )
         try:
-            save_drafter(self.model, self.folder / "drafter")
+            with self.optimizer.averaged():
+                save_drafter(self.model, self.folder / "drafter")
         except (OSError, SafetensorError) as error:
             raise TrainError(
                 f"the drafter cannot be written to {self.folder} ({error}): free some disk and "
@@ -201,7 +204,7 @@ class Trainer:
     def measure(self) -> OfflineTau:
         """Measure accepted length on the held-out sequences and log it."""
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self.optimizer.averaged():
             tau = offline_tau(self.model, map(self.source.example, self.split.held_out))
         self.model.train()
         self.log.write(

@@ -49,10 +49,11 @@ def test_the_loss_falls(store, tmp_path: Path):
     assert math.isclose(log[-2]["lr"], OPTIM.lr * OPTIM.final_lr, rel_tol=1e-6)
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path: Path):
-    straight = make(store, tmp_path / "straight")
+@pytest.mark.parametrize("ema", [None, 0.8])
+def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path: Path, ema: float | None):
+    straight = make(store, tmp_path / "straight", ema=ema)
     straight.run()
-    broken = make(store, tmp_path / "broken")
+    broken = make(store, tmp_path / "broken", ema=ema)
 
     def kill(share, numbers):
         raise KeyboardInterrupt
@@ -60,12 +61,40 @@ def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         broken.run(kill)
     assert broken.cursor.step == 4
-    resumed = make(store, tmp_path / "broken")
+    resumed = make(store, tmp_path / "broken", ema=ema)
     assert (resumed.cursor, resumed.anchors) == (broken.cursor, broken.anchors)
     resumed.run()
     assert resumed.anchors == straight.anchors
     for name, want in weights(straight).items():
         assert torch.equal(weights(resumed)[name], want), name
+    written = load_drafter(tmp_path / "straight" / "drafter").state_dict()
+    for name, tensor in load_drafter(tmp_path / "broken" / "drafter").state_dict().items():
+        assert torch.equal(tensor, written[name]), name
+
+
+def test_with_an_average_that_is_what_is_measured_and_written(store, tmp_path: Path):
+    plain = make(store, tmp_path / "plain")
+    means = {name: w.float() for name, w in weights(plain).items()}
+    step = plain.optimizer.step
+
+    def watched(lr):
+        norm = step(lr)
+        for name, w in weights(plain).items():
+            means[name].lerp_(w.float(), 1.0 - 0.8)
+        return norm
+
+    plain.optimizer.step = watched
+    plain.run()
+    averaged = make(store, tmp_path / "averaged", ema=0.8)
+    tau = averaged.run()
+    for name, w in weights(plain).items():
+        assert torch.equal(weights(averaged)[name], w), name
+    written = load_drafter(tmp_path / "averaged" / "drafter", dtype=torch.float32)
+    for name, tensor in written.named_parameters():
+        torch.testing.assert_close(tensor, means[name], atol=4e-3, rtol=1e-2)
+    again = make(store, tmp_path / "again")
+    again.model.load_state_dict({**again.model.state_dict(), **means})
+    assert again.measure() == tau
 
 
 def test_a_kill_while_weights_change_saves_nothing(store, tmp_path: Path, monkeypatch):
