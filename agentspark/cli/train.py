@@ -99,7 +99,9 @@ PromptAnchors = Annotated[
 Ema = Annotated[
     float | None, typer.Option(help="Measure and write an average of the weights of this decay.")
 ]
-LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Peak learning rate (0.002; 0.0005 for traces).")
+]
 MaxDisk = Annotated[float, typer.Option(help="Most GiB of stored features.")]
 Online = Annotated[
     bool, typer.Option("--online", help="Store no features; run the target at every step.")
@@ -149,19 +151,18 @@ def train(
 
     check_sources(prompts, from_traces, init, replay)
     shape = DrafterShape.of(
-        family.value, backbone=None if backbone is None else backbone.value, layers=layers,
-        block_size=block_size, sample_from_anchor=anchor_drafts,
-        markov_rank=markov_rank, markov_head_type=None if head is None else head.value,
-        draft_vocab_size=draft_vocab or None,
+        family.value, backbone=backbone.value if backbone else None, layers=layers,
+        block_size=block_size, sample_from_anchor=anchor_drafts, markov_rank=markov_rank,
+        markov_head_type=head.value if head else None, draft_vocab_size=draft_vocab or None,
     )  # fmt: skip
     data = DataConfig(
         max_responses=max_responses, max_tokens=max_tokens, max_prompt_tokens=max_prompt_tokens,
         concurrency=concurrency, max_disk_bytes=int(max_disk * (1 << 30)), online=online,
     )  # fmt: skip
-    rate = lr if lr is not None else _ADAPT_LR if from_traces else _LR
+    rate = _ADAPT_LR if from_traces else _LR
     optim = OptimConfig(
-        steps=_STEPS if steps is None else steps, minutes=minutes, lr=rate, seed=seed,
-        prompt_anchors=prompt_anchors, ema=ema,
+        steps=_STEPS if steps is None else steps, minutes=minutes, seed=seed, ema=ema,
+        lr=rate if lr is None else lr, prompt_anchors=prompt_anchors,
     )  # fmt: skip
     config = TrainConfig(
         target=model, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,

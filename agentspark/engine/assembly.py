@@ -87,17 +87,7 @@ def assemble(
     # CUDA reads blocks where they lie.
     copy = store.copy if target.spec.device.type == "cpu" else None
     memory = KVMemory(pool, PrefixTree(pool), copy)
-    key = CostKey(
-        model=target.name,
-        device=str(target.spec.device),
-        dtype=config.dtype,
-        threads=torch.get_num_threads(),
-        drafter=None if speculator is None else speculator.name,
-        exact=config.exact,
-    )
-    costs = EngineCosts.load(
-        key, cache_folder(config.cache_dir) / "costs", runner, speculator, pool
-    )
+    costs = _costs(target, speculator, config, runner, pool)
     guarded = None if speculator is None else GuardedDrafter(speculator)
     context = DrafterContext(guarded, pool.block_tokens)
     turn = Turn(
@@ -112,6 +102,24 @@ def assemble(
     )
     limit = min(config.max_context or target.spec.max_context, target.spec.max_context)
     return Parts(target, speculator, store, turn, costs, limit, exact)
+
+
+def _costs(
+    target: Target,
+    drafter: Drafter | None,
+    config: EngineConfig,
+    runner: TargetRunner,
+    pool: BlockPool,
+) -> EngineCosts:
+    key = CostKey(
+        model=target.name,
+        device=str(target.spec.device),
+        dtype=config.dtype,
+        threads=torch.get_num_threads(),
+        drafter=None if drafter is None else drafter.name,
+        exact=config.exact,
+    )
+    return EngineCosts.load(key, cache_folder(config.cache_dir) / "costs", runner, drafter, pool)
 
 
 def _make_store(target: Target, drafter: Drafter | None, config: EngineConfig) -> KVStore:
