@@ -25,7 +25,8 @@ class KVMemory:
 
     ``copy`` says that sequences read faster where they lie in one run (on a CPU, which must join
     several at every step and layer). A prefix that cannot be extended where it lies is then copied
-    once, before its own blocks: the pool is large, and what is computed is still shared.
+    once, before its own blocks, if it is no longer than what will follow it: a system prompt is,
+    a long context that branches share stays shared in memory too.
     """
 
     def __init__(self, pool: BlockPool, cache: PrefixCache, copy: CopyBlocks | None = None) -> None:
@@ -67,10 +68,12 @@ class KVMemory:
     def _lie_in_one_run(self, sequence: Sequence, blocks: int, copy: CopyBlocks) -> None:
         """Move a sequence that is only its prefix so far to where ``blocks`` blocks are free.
 
-        It stays where it is if it can grow there, if the copies would take half of the pool from
-        what is cached, or if no run is long enough.
+        It stays where it is if it can grow there, if it is the larger part, if the copies would
+        take half of the pool from what is cached, or if no run is long enough.
         """
         prefix = sequence.blocks
+        if 2 * len(prefix) > blocks:
+            return
         joined = len(list(block_runs(prefix))) == 1
         if joined and self.pool.free_after(prefix[-1]) >= blocks - len(prefix):
             return

@@ -47,13 +47,16 @@ def test_the_pool_says_where_room_is() -> None:
     assert (pool.largest_run, pool.free_after(taken[-1])) == (0, 0)
 
 
-@pytest.mark.parametrize("tokens", [16384, 640])
-def test_branches_lie_in_one_run_while_there_is_room(
-    tiny_target_dir: Path, tiny_drafter_dir: Path, cost_cache: Path, tokens: int
-) -> None:
-    """Drafts and outputs are those of a cold start, and a full pool goes without copies."""
+@pytest.mark.parametrize(
+    ("tokens", "tail", "copied"), [(16384, 200, True), (16384, 20, False), (1024, 200, False)]
+)
+def test_a_short_prefix_is_copied_so_that_branches_lie_in_one_run(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, cost_cache: Path,
+    tokens: int, tail: int, copied: bool,
+) -> None:  # fmt: skip
+    """Drafts and outputs are those of a cold start; a long prefix and a full pool: no copies."""
     config = EngineConfig(kv_tokens=tokens, cache_dir=cost_cache)
-    shared, tails = prompt(150, 1), [prompt(20 + i, 10 + i) for i in range(4)]
+    shared, tails = prompt(150, 1), [prompt(tail + i, 10 + i) for i in range(4)]
     options = RequestOptions(verify="full", cache_salt="branches")
     runs: list[int] = []
     with Engine.load(tiny_target_dir, drafter=tiny_drafter_dir, config=config) as engine:
@@ -80,4 +83,4 @@ def test_branches_lie_in_one_run_while_there_is_room(
         stats = engine.stats()
         assert stats.used_blocks == stats.cached_blocks
         memory.cache.check_integrity({})
-    assert (max(runs) == 1) is (tokens > 1000)
+    assert (max(runs) == 1) is copied
