@@ -20,12 +20,6 @@ from agentspark.models.prepack import PackedLinear, can_prepack, prepack
 # The drafter's keys and values of its context come without queries, so these two go together.
 SHARED_INPUT = (("k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
-# Of many streams few drafts are worth verifying, and a CPU computes row after row, so the
-# slots of the others are paid for in vain. A shorter block's drafts are as good as a whole one's
-# first ones: on dev prompts 42% and 41% of the first two are kept of blocks of two, 41% of both in
-# blocks of five.
-_DRAFT_ROWS, _FEWEST_DRAFTS = 16, 2
-
 
 class DSparkDrafter:
     """A ``Drafter`` of the families ``dspark`` and ``dflash``."""
@@ -67,26 +61,16 @@ class DSparkDrafter:
 
     @torch.inference_mode()
     def propose(self, requests: Sequence[DraftRequest]) -> list[Proposal]:
-        """One block of drafts for each request; many requests get fewer drafts each."""
+        """One block of drafts for each request."""
         anchors = torch.tensor([request.anchor for request in requests], device=self._device)
-        drafts = self._drafts(len(requests))
-        states = self._block_hidden(requests, anchors, drafts)
-        hidden = self._model.drafting_slots(states, drafts)
+        hidden = self._model.drafting_slots(self._block_hidden(requests, anchors))
         drawn = self._sequential_stage(requests, anchors, hidden, self._base_logits(hidden))
         survival = self._survival(hidden, anchors, drawn.tokens)
         return drawn.proposals(survival.tolist(), self.config.family)
 
-    def _drafts(self, requests: int) -> int:
-        """How many drafts each of so many requests gets."""
-        if self._device.type != "cpu":
-            return self.block_size
-        return min(self.block_size, max(_FEWEST_DRAFTS, _DRAFT_ROWS // requests))
-
-    def _block_hidden(
-        self, requests: Sequence[DraftRequest], anchors: Tensor, drafts: int
-    ) -> Tensor:
+    def _block_hidden(self, requests: Sequence[DraftRequest], anchors: Tensor) -> Tensor:
         """The backbone's states ``[B * slots, d]`` of all slots of all blocks."""
-        store, size = self._pool(), self._model.block_slots(drafts)
+        store, size = self._pool(), self.config.slots
         segments = [
             Segment(index * size, size, request.context, request.blocks, causal=False)
             for index, request in enumerate(requests)
@@ -107,7 +91,7 @@ class DSparkDrafter:
 
         starts = torch.tensor([[request.context] for request in requests], device=self._device)
         positions = (starts + torch.arange(size, device=self._device)).flatten()
-        inputs = self._model.block_inputs(anchors, drafts)
+        inputs = self._model.block_inputs(anchors)
         return self._model.backbone.block_hidden(inputs, positions, paged)
 
     def _base_logits(self, hidden: Tensor) -> Tensor:
@@ -127,7 +111,7 @@ class DSparkDrafter:
         head, drawn = self._model.markov_head, BlockDraw(self._model, requests)
         state = head.start(len(requests)) if head is not None else None
         previous = anchors
-        for k in range(hidden.shape[1]):
+        for k in range(self.block_size):
             logits = base[:, k]
             if head is not None:
                 bias, state = head.step(previous, hidden[:, k], state)

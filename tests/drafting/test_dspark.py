@@ -56,22 +56,19 @@ def make_drafter(model: DSparkModel) -> tuple[DSparkDrafter, KVStore]:
     return drafter, store
 
 
-def reference(
-    model: DSparkModel, features: Tensor, anchor: int, size: int = SIZE
-) -> tuple[list[int], list[float]]:
+def reference(model: DSparkModel, features: Tensor, anchor: int) -> tuple[list[int], list[float]]:
     """One greedy block by the modules themselves, contexts held in plain tensors."""
     length = features.shape[0]
     context = model.backbone.context_kv(
         model.backbone.context_features(features), torch.arange(length)
     )
-    # A shorter block is the model's that has no longer ones.
-    inputs = model.block_inputs(torch.tensor([anchor])).view(SIZE, -1)[:size]
-    positions = torch.arange(length, length + size)
+    inputs = model.block_inputs(torch.tensor([anchor]))
+    positions = torch.arange(length, length + SIZE)
     hidden = model.backbone.block_hidden(inputs, positions, plain_attend(context))
     head, base = model.markov_head, model.base_logits(hidden)
     state = None if head is None else head.start(1)
     previous, tokens, survival, running = torch.tensor([anchor]), [], [], 1.0
-    for k in range(size):
+    for k in range(SIZE):
         logits = base[k : k + 1]
         before = None if head is None else head.previous(previous)
         assert model.confidence_head is not None
@@ -119,22 +116,6 @@ def test_paged_and_batched_equals_the_plain_modules(head: str, rank: int) -> Non
         for proposal, (_, survival) in zip(proposals, expected, strict=True):
             assert proposal.survival == pytest.approx(survival, rel=1e-3)
             assert proposal.probs is None
-
-
-@pytest.mark.parametrize(("count", "drafts"), [(3, 5), (4, 4), (5, 3), (8, 2), (16, 2)])
-def test_many_requests_get_shorter_blocks(count: int, drafts: int) -> None:
-    model = make_model("rnn")
-    contexts = [(torch.randn(5 + n, 64), n) for n in range(count)]
-    expected = [reference(model, features, a, drafts) for features, a in contexts]
-    drafter, _ = make_drafter(make_model("rnn"))
-    requests = []
-    for features, anchor in contexts:
-        table = [2 * anchor, 2 * anchor + 1]
-        fill(drafter, features, table, [features.shape[0]])
-        requests.append(DraftRequest(anchor, features.shape[0], table, GREEDY, None))
-    for proposal, (tokens, survival) in zip(drafter.propose(requests), expected, strict=True):
-        assert proposal.token_ids == tokens
-        assert proposal.survival == pytest.approx(survival, rel=1e-3)
 
 
 def test_sampled_drafts_carry_the_distributions_they_came_from() -> None:
