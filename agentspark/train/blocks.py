@@ -23,7 +23,7 @@ __all__ = ["Example", "Rows", "run_blocks"]
 def run_blocks(model: DraftModel, examples: Sequence[Example], anchors: Sequence[Tensor]) -> Rows:
     """Run one block per anchor of every example through a drafter of any family.
 
-    ``anchors[i]`` are positions of ``examples[i]``, each at least ``start`` and before the last
+    ``anchors[i]`` are positions of ``examples[i]``, each at least ``first`` and before the last
     token.
     """
     if isinstance(model, ChainModel):

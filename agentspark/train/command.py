@@ -181,12 +181,18 @@ def _drafter(
 
 
 def _of_family(model: DraftModel, folder: Path, config: TrainConfig) -> DraftModel:
-    """The model if it is of the family that is to be trained, else ``TrainError``."""
+    """The model if it is of the family and style that are to be trained, else ``TrainError``."""
     have, want = model.config.family, config.shape.family
     if have != want:
         raise TrainError(
             f"the drafter in {folder} is of family {have}, not {want}: give its family, or "
             "another folder."
+        )
+    style = config.shape.backbone
+    if style is not None and style != model.config.backbone:
+        raise TrainError(
+            f"the drafter in {folder} has {model.config.backbone}'s layers, not {style}'s: leave "
+            "the backbone out, or give another folder."
         )
     return model
 

@@ -111,7 +111,7 @@ class _HeadLoss(torch.autograd.Function):
 
 
 def teacher_probs(model: DraftModel, examples: Sequence[Example]) -> Tensor:
-    """Return ``p_t`` on the draft vocabulary, ``[sum(S - start), V_draft]`` float32.
+    """Return ``p_t`` on the draft vocabulary, ``[sum(P), V_draft]`` float32.
 
     Rows sum to less than one by the mass of the tokens that cannot be drafted.
     """

@@ -108,6 +108,8 @@ def test_gemma4_drafters_are_trained_and_drafted_with(
         sped = engine.generate([1, 5, 6], greedy, options=options)
     assert sped.token_ids == plain.token_ids
     assert sped.counts.verified_tokens > 0
+    with pytest.raises(TrainError, match="gemma4's layers, not qwen3's"):
+        train_drafter(replace(asked, shape=replace(shape, backbone="qwen3")), silent_stage)
 
 
 def test_prompts_are_learned_from_where_their_predictions_are_known(
