@@ -110,16 +110,17 @@ class _HeadLoss(torch.autograd.Function):
         return (grad * d_hidden, grad * d_latent, grad * d_w2, *([None] * 7))
 
 
-def teacher_probs(model: DraftModel, examples: Sequence[Example]) -> Tensor:
-    """Return ``p_t`` on the draft vocabulary, ``[sum(P), V_draft]`` float32.
+def teacher_probs(model: DraftModel, examples: Sequence[Example], at: Tensor) -> Tensor:
+    """Return ``p_t`` on the draft vocabulary at rows ``at [N]``, ``[N, V_draft]`` float32.
 
-    Rows sum to less than one by the mass of the tokens that cannot be drafted.
+    ``at`` indexes the examples' concatenated ``last``. Rows sum to less than one by the mass of
+    the tokens that cannot be drafted.
     """
     if model.lm_head is None:
         raise ValueError("attach_target must be called before the loss")
     head = model.lm_head
-    last = torch.cat([e.last for e in examples]).to(head.device, head.dtype)
-    norm = torch.cat([e.log_norm for e in examples]).to(head.device)
+    last = torch.cat([e.last for e in examples]).to(head.device, head.dtype)[at]
+    norm = torch.cat([e.log_norm for e in examples]).to(head.device)[at]
     return model.capped(last @ head.t()).float().sub_(norm[:, None]).exp_()
 
 
@@ -135,8 +136,10 @@ def block_loss(
     if model.lm_head is None:
         raise ValueError("attach_target must be called before the loss")
     with torch.no_grad():
-        target = teacher_probs(model, examples)
-        outside = (1.0 - target.sum(dim=-1)).clamp_(min=0.0)[rows.teacher]
+        # Blocks overlap, and not all that the target said is asked for.
+        asked, teacher = rows.teacher.unique(return_inverse=True)
+        target = teacher_probs(model, examples, asked)
+        outside = (1.0 - target.sum(dim=-1)).clamp_(min=0.0)[teacher]
         best = torch.cat([e.best for e in examples]).to(target.device)[rows.teacher]
         weight = rows.valid.float()
         if weights.decay is not None:
@@ -151,7 +154,7 @@ def block_loss(
     else:
         latent, w2 = head.block_latent(prev, shaped).flatten(0, 1), head.markov_w2.weight
     total, ce, l1, drafted = _HeadLoss.apply(  # type: ignore[no-untyped-call]
-        hidden, latent, w2, model.lm_head, target, rows.teacher, label.clamp(min=0),
+        hidden, latent, w2, model.lm_head, target, teacher, label.clamp(min=0),
         ce_weight, weights.l1 * weight, model.config.final_logit_softcapping,
     )  # fmt: skip
     l1 = l1 + outside

@@ -79,7 +79,7 @@ def test_equals_the_plain_formula(config, decay, make_example, monkeypatch):
 
 def test_mass_that_cannot_be_drafted_counts_as_distance(model, make_example):
     example = make_example()
-    probs = teacher_probs(model, [example])
+    probs = teacher_probs(model, [example], torch.arange(len(example.last)))
     whole = torch.softmax(example.last @ full_head(model).t(), -1)
     torch.testing.assert_close(probs, whole[:, model.draft_token_ids], atol=1e-6, rtol=1e-4)
     rows = run_blocks(model, [example], [torch.tensor([6])])
