@@ -23,12 +23,12 @@ SHAPES = {
     "dspark": DrafterShape.of(
         "dspark", layers=1, block_size=BLOCK, markov_rank=8, draft_vocab_size=400
     ),
-    "dflash": DrafterShape.of("dflash", layers=1, block_size=BLOCK, draft_vocab_size=None),
+    "dflash": DrafterShape.of("dflash", layers=1, block_size=BLOCK, draft_vocab_size=0),
     "dflash-anchor": DrafterShape.of(
         "dflash", layers=1, block_size=BLOCK, sample_from_anchor=True, draft_vocab_size=400
     ),
     "eagle3": DrafterShape.of("eagle3", block_size=BLOCK, draft_vocab_size=400),
-    "mtp": DrafterShape.of("mtp", draft_vocab_size=None),
+    "mtp": DrafterShape.of("mtp", draft_vocab_size=0),
 }
 GREEDY = SamplingParams(max_tokens=NEW, ignore_eos=True)
 

@@ -86,7 +86,7 @@ AnchorDrafts = Annotated[
 ]
 HeadType = Annotated[Head | None, typer.Option(help="dspark: sequential head (vanilla).")]
 MarkovRank = Annotated[int | None, typer.Option(help="dspark: rank of the head (64).")]
-DraftVocab = Annotated[int, typer.Option(help="Tokens it can draft; 0 is all.")]
+DraftVocab = Annotated[int | None, typer.Option(help="Tokens it can draft (8192); 0 is all.")]
 MaxResponses = Annotated[int | None, typer.Option(help="Use so many prompts.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens per response.")]
 MaxPrompt = Annotated[int, typer.Option(help="Leave longer prompts out (tokens).")]
@@ -126,7 +126,7 @@ def train(
     anchor_drafts: AnchorDrafts = None,
     head: HeadType = None,
     markov_rank: MarkovRank = None,
-    draft_vocab: DraftVocab = 8192,
+    draft_vocab: DraftVocab = None,
     max_responses: MaxResponses = None,
     max_tokens: MaxTokens = 256,
     max_prompt_tokens: MaxPrompt = 1024,
@@ -153,7 +153,7 @@ def train(
     shape = DrafterShape.of(
         family.value, backbone=backbone.value if backbone else None, layers=layers,
         block_size=block_size, sample_from_anchor=anchor_drafts, markov_rank=markov_rank,
-        markov_head_type=head.value if head else None, draft_vocab_size=draft_vocab or None,
+        markov_head_type=head.value if head else None, draft_vocab_size=draft_vocab,
     )  # fmt: skip
     data = DataConfig(
         max_responses=max_responses, max_tokens=max_tokens, max_prompt_tokens=max_prompt_tokens,

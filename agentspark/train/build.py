@@ -14,7 +14,12 @@ from agentspark.dspark.check import check_drafter, target_fingerprint
 from agentspark.dspark.checkpoint import load_drafter
 from agentspark.dspark.config import Backbone, DrafterConfig
 from agentspark.dspark.model import DraftModel, build_model
-from agentspark.errors import ConfigError, DrafterFormatError, UnsupportedModelError
+from agentspark.errors import (
+    ConfigError,
+    DrafterFormatError,
+    TrainError,
+    UnsupportedModelError,
+)
 from agentspark.models.target import Target, load_target
 from agentspark.train.config import DrafterShape, TrainConfig
 from agentspark.train.features import logit_cap, target_matrices
@@ -136,13 +141,43 @@ def check_init(config: TrainConfig) -> None:
     """Check ``config.init`` before anything is computed; the errors of ``loaded_drafter``."""
     if config.init is not None:
         target = load_target(config.target, dtype=torch.bfloat16)
-        loaded_drafter(target, initial_drafter(config.init, target), torch.bfloat16)
+        init = initial_drafter(config.init, target)
+        loaded_drafter(target, init, torch.bfloat16, config.shape)
 
 
-def loaded_drafter(target: Target, folder: Path, dtype: torch.dtype) -> DraftModel:
-    """Return a trained drafter to go on with; ``DrafterMismatchError`` for another target's."""
+def loaded_drafter(
+    target: Target, folder: Path, dtype: torch.dtype, shape: DrafterShape | None = None
+) -> DraftModel:
+    """Return a trained drafter to go on with.
+
+    Raises ``DrafterMismatchError`` for another target's, and ``TrainError`` for one that is not of
+    the family of ``shape`` or has not what was given there.
+    """
     model = load_drafter(folder, dtype=dtype, device=target.spec.device)
     matrices = target_matrices(target.model)
     check_drafter(model.config, target.spec, target_fingerprint(*matrices))
+    if shape is not None:
+        _check_shape(model.config, shape, folder)
     model.attach_target(*matrices)
     return model.requires_grad_(True).train()
+
+
+def _check_shape(have: DrafterConfig, shape: DrafterShape, folder: Path) -> None:
+    if have.family != shape.family:
+        raise TrainError(
+            f"the drafter in {folder} is of family {have.family}, not {shape.family}: give its "
+            "family, or another folder."
+        )
+    wrong = []
+    for name, asked in shape.given.items():
+        found: object = getattr(have, name)
+        if name == "draft_vocab_size":
+            asked = min(shape.draft_vocab_size or have.vocab_size, have.vocab_size)
+            found = have.draft_vocab
+        if found != asked:
+            wrong.append(f"{name} {found}, not {asked}")
+    if wrong:
+        raise TrainError(
+            f"the drafter in {folder} has {'; '.join(wrong)}: leave out what it cannot have, or "
+            "train without it, in another folder."
+        )

@@ -16,7 +16,6 @@ from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.dspark.config import CONFIG_FILE
 from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
-from agentspark.errors import TrainError
 from agentspark.models.target import Target, load_target
 from agentspark.train.build import check_init, initial_drafter, loaded_drafter, new_drafter
 from agentspark.train.card import TrainingFacts, hardware_text, write_card
@@ -168,33 +167,16 @@ def _drafter(
     """Return the drafter to train: the run's own where it was begun, else ``init``, else new."""
     begun = config.out / WORK_FOLDER / "drafter"
     if (begun / WEIGHTS_FILE).exists():
-        return _of_family(loaded_drafter(target, begun, dtype), begun, config)
+        return loaded_drafter(target, begun, dtype, config.shape)
     if config.init is not None:
         init = initial_drafter(config.init, target)
-        return _of_family(loaded_drafter(target, init, dtype), init, config)
+        return loaded_drafter(target, init, dtype, config.shape)
     size = target.spec.vocab_size
     counts = blend_counts(
         count_tokens((torch.tensor(r.token_ids) for r in responses), size),
         count_tokens((torch.tensor(r.prompt_token_ids) for r in responses), size),
     )
     return new_drafter(target, config.shape, counts, config.optim.seed, dtype)
-
-
-def _of_family(model: DraftModel, folder: Path, config: TrainConfig) -> DraftModel:
-    """The model if it is of the family and style that are to be trained, else ``TrainError``."""
-    have, want = model.config.family, config.shape.family
-    if have != want:
-        raise TrainError(
-            f"the drafter in {folder} is of family {have}, not {want}: give its family, or "
-            "another folder."
-        )
-    style = config.shape.backbone
-    if style is not None and style != model.config.backbone:
-        raise TrainError(
-            f"the drafter in {folder} has {model.config.backbone}'s layers, not {style}'s: leave "
-            "the backbone out, or give another folder."
-        )
-    return model
 
 
 def open_source(

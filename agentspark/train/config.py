@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ class DrafterShape:
     ``target_layer_ids`` ``None`` spreads four over the target's depth. ``draft_vocab_size``
     ``None`` keeps the whole vocabulary. ``mask_token_id`` ``None`` takes a special token of the
     tokenizer that texts do not use. Families other than ``dspark`` have no sequential head
-    (``markov_rank`` 0); ``of`` fills in what a family usually has.
+    (``markov_rank`` 0); ``of`` fills in what a family usually has, and notes in ``given`` what it
+    did not: a drafter to start from must have that, named as in its config.
     """
 
     family: Family = "dspark"
@@ -41,6 +43,7 @@ class DrafterShape:
     markov_head_type: HeadType = "vanilla"
     draft_vocab_size: int | None = 8192
     mask_token_id: int | None = None
+    given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Reject sizes that cannot be (``ConfigError``)."""
@@ -70,14 +73,19 @@ class DrafterShape:
         sample_from_anchor: bool | None = None,
         markov_rank: int | None = None,
         markov_head_type: HeadType | None = None,
-        draft_vocab_size: int | None = 8192,
+        draft_vocab_size: int | None = None,
     ) -> DrafterShape:
-        """The shape of a family; ``None`` takes what it usually has.
+        """The shape of a family; ``None`` takes the usual, 0 the whole vocabulary.
 
         Raises ``ConfigError`` for what it cannot have.
         """
         if markov_head_type is not None and family != "dspark":
             raise ConfigError(f"{family} has no sequential head: leave its type out.")
+        asked: dict[str, object] = {
+            "backbone": backbone, "num_hidden_layers": layers, "block_size": block_size,
+            "sample_from_anchor": sample_from_anchor, "markov_rank": markov_rank,
+            "markov_head_type": markov_head_type, "draft_vocab_size": draft_vocab_size,
+        }  # fmt: skip
         return cls(
             family=family,
             backbone=backbone,
@@ -88,7 +96,8 @@ class DrafterShape:
             else sample_from_anchor,
             markov_rank=(64 if family == "dspark" else 0) if markov_rank is None else markov_rank,
             markov_head_type=markov_head_type or "vanilla",
-            draft_vocab_size=draft_vocab_size,
+            draft_vocab_size=8192 if draft_vocab_size is None else draft_vocab_size or None,
+            given={name: value for name, value in asked.items() if value is not None},
         )
 
 

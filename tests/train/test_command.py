@@ -108,8 +108,9 @@ def test_gemma4_drafters_are_trained_and_drafted_with(
         sped = engine.generate([1, 5, 6], greedy, options=options)
     assert sped.token_ids == plain.token_ids
     assert sped.counts.verified_tokens > 0
-    with pytest.raises(TrainError, match="gemma4's layers, not qwen3's"):
-        train_drafter(replace(asked, shape=replace(shape, backbone="qwen3")), silent_stage)
+    other = replace(shape, given={"backbone": "qwen3"})
+    with pytest.raises(TrainError, match="backbone gemma4, not qwen3"):
+        train_drafter(replace(asked, shape=other), silent_stage)
 
 
 def test_prompts_are_learned_from_where_their_predictions_are_known(
@@ -168,6 +169,28 @@ def test_families_learn_from_the_same_responses_and_features(
 def test_what_a_family_cannot_have_is_named(family, more, words):
     with pytest.raises(ConfigError, match=words):
         DrafterShape.of(family, **more)
+
+
+def test_a_drafter_to_start_from_has_what_was_given(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
+    train_drafter(first, silent_stage)
+    again = replace(first, init=first.out)
+    for number, (given, words) in enumerate(
+        (
+            ({"block_size": 4}, "block_size 3, not 4"),
+            ({"layers": 2, "markov_head_type": "rnn"}, "layers 1, not 2; .* vanilla, not rnn"),
+            ({"draft_vocab_size": 64}, "draft_vocab_size 128, not 64"),
+            ({"draft_vocab_size": 0}, "draft_vocab_size 128, not 512"),
+        )
+    ):
+        shape = DrafterShape.of("dspark", **given)
+        with pytest.raises(TrainError, match=words):
+            train_drafter(replace(again, out=tmp_path / str(number), shape=shape), silent_stage)
+    fits = DrafterShape.of("dspark", block_size=3, layers=1, draft_vocab_size=128)
+    outcome = train_drafter(replace(again, out=tmp_path / "fits", shape=fits), silent_stage)
+    assert read_config(outcome.drafter) == read_config(first.out)
 
 
 def test_a_drafter_of_another_target_is_no_start(
