@@ -159,10 +159,10 @@ def train(
         max_responses=max_responses, max_tokens=max_tokens, max_prompt_tokens=max_prompt_tokens,
         concurrency=concurrency, max_disk_bytes=int(max_disk * (1 << 30)), online=online,
     )  # fmt: skip
-    rate = _ADAPT_LR if from_traces else _LR
     optim = OptimConfig(
         steps=_STEPS if steps is None else steps, minutes=minutes, seed=seed, ema=ema,
-        lr=rate if lr is None else lr, prompt_anchors=prompt_anchors,
+        prompt_anchors=prompt_anchors,
+        lr=(_ADAPT_LR if from_traces else _LR) if lr is None else lr,
     )  # fmt: skip
     config = TrainConfig(
         target=model, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,
