@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from agentspark.drafting.depth import usual_drafts
 from agentspark.drafting.drafter import ContextRows, DraftRequest
 from agentspark.drafting.drawing import BlockDraw
 from agentspark.drafting.dspark import SHARED_INPUT
@@ -68,16 +69,23 @@ class ChainDrafter:
         k, v = backbone.key_value(embedded, before, rows.positions)
         store.drafter[_ATTENTION].write(rows.slots, k, v)
 
+    def usual_drafts(self, requests: int) -> int:
+        """See ``Drafter.usual_drafts``."""
+        return usual_drafts(requests, self.block_size, self._device)
+
     @torch.inference_mode()
-    def propose(self, requests: Sequence[DraftRequest]) -> list[Proposal]:
-        """A chain of drafts for each request."""
+    def propose(
+        self, requests: Sequence[DraftRequest], drafts: int | None = None
+    ) -> list[Proposal]:
+        """A chain of drafts for each request, at most ``drafts``."""
+        steps = self.block_size if drafts is None else drafts
         model, drawn = self._model, BlockDraw(self._model, requests)
         feature = self._first_features(requests)
         tokens = torch.tensor([request.anchor for request in requests], device=self._device)
-        for k in range(self.block_size):
+        for k in range(steps):
             feature = self._step(requests, k, model.token_inputs(tokens), feature)
             tokens = drawn.choose(self._logits(model.backbone.hidden(feature)))
-        unknown = [[1.0] * self.block_size] * len(requests)
+        unknown = [[1.0] * steps] * len(requests)
         return drawn.proposals(unknown, self.config.family)
 
     def _first_features(self, requests: Sequence[DraftRequest]) -> Tensor:

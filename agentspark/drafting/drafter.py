@@ -118,5 +118,10 @@ class Drafter(Protocol):
         come in the order of their positions, and the ones before them were appended earlier.
         """
 
-    def propose(self, requests: Sequence[DraftRequest]) -> list[Proposal]:
-        """Up to ``block_size`` drafts for each request, in one pass."""
+    def usual_drafts(self, requests: int) -> int:
+        """How many drafts each of so many requests should get, 1 to ``block_size``."""
+
+    def propose(
+        self, requests: Sequence[DraftRequest], drafts: int | None = None
+    ) -> list[Proposal]:
+        """``drafts`` drafts (``None``: ``block_size``) for each request, in one pass."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from agentspark.drafting.depth import usual_drafts
 from agentspark.drafting.drafter import ContextRows, DraftRequest
 from agentspark.drafting.drawing import BlockDraw
 from agentspark.drafting.proposal import Proposal
@@ -59,18 +60,28 @@ class DSparkDrafter:
         ):
             layer.write(rows.slots, k, v)
 
+    def usual_drafts(self, requests: int) -> int:
+        """See ``Drafter.usual_drafts``."""
+        return usual_drafts(requests, self.block_size, self._device)
+
     @torch.inference_mode()
-    def propose(self, requests: Sequence[DraftRequest]) -> list[Proposal]:
-        """One block of drafts for each request."""
+    def propose(
+        self, requests: Sequence[DraftRequest], drafts: int | None = None
+    ) -> list[Proposal]:
+        """One block of drafts for each request, or its first ``drafts``."""
         anchors = torch.tensor([request.anchor for request in requests], device=self._device)
-        hidden = self._model.drafting_slots(self._block_hidden(requests, anchors))
+        size = self.block_size if drafts is None else drafts
+        states = self._block_hidden(requests, anchors, size)
+        hidden = self._model.drafting_slots(states, size)
         drawn = self._sequential_stage(requests, anchors, hidden, self._base_logits(hidden))
         survival = self._survival(hidden, anchors, drawn.tokens)
         return drawn.proposals(survival.tolist(), self.config.family)
 
-    def _block_hidden(self, requests: Sequence[DraftRequest], anchors: Tensor) -> Tensor:
+    def _block_hidden(
+        self, requests: Sequence[DraftRequest], anchors: Tensor, drafts: int
+    ) -> Tensor:
         """The backbone's states ``[B * slots, d]`` of all slots of all blocks."""
-        store, size = self._pool(), self.config.slots
+        store, size = self._pool(), self._model.block_slots(drafts)
         segments = [
             Segment(index * size, size, request.context, request.blocks, causal=False)
             for index, request in enumerate(requests)
@@ -91,7 +102,7 @@ class DSparkDrafter:
 
         starts = torch.tensor([[request.context] for request in requests], device=self._device)
         positions = (starts + torch.arange(size, device=self._device)).flatten()
-        inputs = self._model.block_inputs(anchors)
+        inputs = self._model.block_inputs(anchors, drafts)
         return self._model.backbone.block_hidden(inputs, positions, paged)
 
     def _base_logits(self, hidden: Tensor) -> Tensor:
@@ -111,7 +122,7 @@ class DSparkDrafter:
         head, drawn = self._model.markov_head, BlockDraw(self._model, requests)
         state = head.start(len(requests)) if head is not None else None
         previous = anchors
-        for k in range(self.block_size):
+        for k in range(hidden.shape[1]):
             logits = base[:, k]
             if head is not None:
                 bias, state = head.step(previous, hidden[:, k], state)

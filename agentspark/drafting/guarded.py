@@ -64,11 +64,17 @@ class GuardedDrafter:
         except Exception:
             self._give_up("taking in context")
 
-    def propose(self, requests: Sequence[DraftRequest]) -> list[Proposal]:
+    def usual_drafts(self, requests: int) -> int:
+        """See ``Drafter``."""
+        return self._drafter.usual_drafts(requests)
+
+    def propose(
+        self, requests: Sequence[DraftRequest], drafts: int | None = None
+    ) -> list[Proposal]:
         """Drafts for each request; empty ones after a failure."""
         if not self.failed:
             try:
-                return self._drafter.propose(requests)
+                return self._drafter.propose(requests, drafts)
             except Exception:
                 self._give_up("drafting")
         return [Proposal() for _ in requests]

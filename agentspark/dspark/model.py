@@ -104,19 +104,26 @@ class DSparkModel(DraftModel):
         super().__init__(config, DraftBackbone(config))
         self._set_draft_tokens(draft_token_ids)
 
-    def block_inputs(self, anchors: Tensor) -> Tensor:
-        """Return embeddings ``[N * slots, d]`` of ``[x0, MASK, ...]`` for ``anchors [N]``."""
-        tokens = anchors.new_full((anchors.numel(), self.config.slots), self.mask_token)
+    def block_inputs(self, anchors: Tensor, drafts: int | None = None) -> Tensor:
+        """Return embeddings ``[N * slots, d]`` of ``[x0, MASK, ...]`` for ``anchors [N]``.
+
+        A block has ``drafts`` of its ``block_size`` drafts (``None``: all), the first ones.
+        """
+        tokens = anchors.new_full((anchors.numel(), self.block_slots(drafts)), self.mask_token)
         tokens[:, 0] = anchors
         return self.token_inputs(tokens.flatten())
 
-    def drafting_slots(self, hidden: Tensor) -> Tensor:
-        """Return the states ``[N, block_size, d]`` that drafts come from.
+    def drafting_slots(self, hidden: Tensor, drafts: int | None = None) -> Tensor:
+        """Return the states ``[N, drafts, d]`` that drafts come from.
 
         ``hidden [N * slots, d]`` are all states; an anchor that only leads is left out.
         """
-        slots, drafts = self.config.slots, self.config.block_size
-        return hidden.view(-1, slots, hidden.shape[-1])[:, slots - drafts :]
+        slots, size = self.block_slots(drafts), drafts or self.config.block_size
+        return hidden.view(-1, slots, hidden.shape[-1])[:, slots - size :]
+
+    def block_slots(self, drafts: int | None) -> int:
+        """Return how many tokens go into a block of ``drafts`` drafts."""
+        return self.config.slots - self.config.block_size + (drafts or self.config.block_size)
 
     @property
     def mask_token(self) -> int:

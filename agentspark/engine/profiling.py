@@ -83,7 +83,7 @@ def _forward(runner: TargetRunner, count: int, context: int, blocks: list[int]) 
 
 def _draft(drafter: Drafter, count: int, context: int, blocks: list[int]) -> None:
     request = DraftRequest(0, context, blocks, SamplingParams(), None)
-    drafter.propose([request] * count)
+    drafter.propose([request] * count, drafter.usual_drafts(count))
 
 
 def _settle(logits: torch.Tensor) -> None:

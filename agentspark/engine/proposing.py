@@ -80,10 +80,12 @@ class Proposing:
         self.drafted, self.drafting_s, self._committed = len(drafting), 0.0, 0
         if drafting and self._drafter is not None:
             self._context.flush(drafting)
-            started = time.perf_counter()
-            proposals = self._drafter.propose([_draft_request(s) for s in drafting])
+            started, usual = time.perf_counter(), self._drafter.usual_drafts(len(drafting))
+            drafts = max(_asked(s, usual, self.block_size) for s in drafting)
+            proposals = self._drafter.propose([_draft_request(s) for s in drafting], drafts)
             self.drafting_s = time.perf_counter() - started
-            self._cost.observe_draft(len(drafting), self.drafting_s)
+            if drafts == usual:
+                self._cost.observe_draft(len(drafting), self.drafting_s)
             for sequence, proposal in zip(drafting, proposals, strict=True):
                 rated = proposal if self._confident else _expected(sequence, proposal)
                 sequence.draft = rated
@@ -176,6 +178,14 @@ class Proposing:
                 sequence.record.fade()
             if self.watcher is not None and sequence.draft.token_ids:
                 self.watcher(sequence.draft, kept, decided > kept or kept == len(sequence.draft))
+
+
+def _asked(sequence: Sequence, usual: int, block: int) -> int:
+    """How many drafts a sequence needs; ``usual`` where the scheduler decides what is verified."""
+    verify = sequence.request.options.verify
+    if verify == "auto":
+        return usual
+    return block if verify == "full" else min(max(verify, usual), block)
 
 
 def _draft_request(sequence: Sequence) -> DraftRequest:

@@ -107,6 +107,8 @@ def test_paged_and_batched_equals_the_plain_modules(family: str) -> None:
         assert [proposal.token_ids for proposal in proposals] == expected
         assert all(proposal.probs is None for proposal in proposals)
         assert {proposal.source for proposal in proposals} == {family}
+    fewer = drafter.propose(requests, 1)
+    assert [proposal.token_ids for proposal in fewer] == [tokens[:1] for tokens in expected]
 
 
 def test_what_is_kept_of_a_token_does_not_depend_on_the_next_one() -> None:

@@ -56,19 +56,22 @@ def make_drafter(model: DSparkModel) -> tuple[DSparkDrafter, KVStore]:
     return drafter, store
 
 
-def reference(model: DSparkModel, features: Tensor, anchor: int) -> tuple[list[int], list[float]]:
+def reference(
+    model: DSparkModel, features: Tensor, anchor: int, size: int = SIZE
+) -> tuple[list[int], list[float]]:
     """One greedy block by the modules themselves, contexts held in plain tensors."""
     length = features.shape[0]
     context = model.backbone.context_kv(
         model.backbone.context_features(features), torch.arange(length)
     )
-    inputs = model.block_inputs(torch.tensor([anchor]))
-    positions = torch.arange(length, length + SIZE)
+    # A shorter block is what a model of shorter blocks would be given.
+    inputs = model.block_inputs(torch.tensor([anchor])).view(SIZE, -1)[:size]
+    positions = torch.arange(length, length + size)
     hidden = model.backbone.block_hidden(inputs, positions, plain_attend(context))
     head, base = model.markov_head, model.base_logits(hidden)
     state = None if head is None else head.start(1)
     previous, tokens, survival, running = torch.tensor([anchor]), [], [], 1.0
-    for k in range(SIZE):
+    for k in range(size):
         logits = base[k : k + 1]
         before = None if head is None else head.previous(previous)
         assert model.confidence_head is not None
@@ -116,6 +119,23 @@ def test_paged_and_batched_equals_the_plain_modules(head: str, rank: int) -> Non
         for proposal, (_, survival) in zip(proposals, expected, strict=True):
             assert proposal.survival == pytest.approx(survival, rel=1e-3)
             assert proposal.probs is None
+
+
+@pytest.mark.parametrize("drafts", [1, 2, 4])
+def test_shorter_blocks_equal_the_plain_modules(drafts: int) -> None:
+    torch.manual_seed(3)
+    contexts = [(torch.randn(5 + n, 64), n) for n in range(6)]
+    expected = [reference(make_model("rnn"), features, a, drafts) for features, a in contexts]
+    drafter, _ = make_drafter(make_model("rnn"))
+    requests = []
+    for features, anchor in contexts:
+        table = [2 * anchor, 2 * anchor + 1]
+        fill(drafter, features, table, [features.shape[0]])
+        requests.append(DraftRequest(anchor, features.shape[0], table, GREEDY, None))
+    proposals = drafter.propose(requests, drafts)
+    for proposal, (tokens, survival) in zip(proposals, expected, strict=True):
+        assert proposal.token_ids == tokens
+        assert proposal.survival == pytest.approx(survival, rel=1e-3)
 
 
 def test_sampled_drafts_carry_the_distributions_they_came_from() -> None:

@@ -73,6 +73,28 @@ def test_together_equals_alone(engine: Engine) -> None:
         assert done.counts.accepted_histogram == expected.counts.accepted_histogram
 
 
+def test_many_requests_get_few_drafts_unless_they_ask_for_more(engine: Engine) -> None:
+    assert engine.drafter is not None
+    block, few = engine.drafter.block_size, min(2, engine.drafter.block_size)
+    drafted: dict[str, set[int]] = {}
+    for name, options in (
+        ("few", RequestOptions(speculation="dspark", share_prefix=False)),
+        ("whole", ALONE),
+        ("three", RequestOptions(verify=3, speculation="dspark", share_prefix=False)),
+    ):
+        lengths = drafted.setdefault(name, set())
+        with engine.watch_drafts(lambda draft, _, __, seen=lengths: seen.add(len(draft))):
+            handles = [
+                engine.submit(Request(prompt_token_ids=prompt, sampling=GREEDY, options=options))
+                for prompt in prompts(4) * 3
+            ]
+            for handle in handles:
+                handle.result(60)
+    assert min(drafted["few"]) == few
+    assert drafted["whole"] == {block}
+    assert min(drafted["three"]) == min(3, block)
+
+
 def test_without_confidence_survival_is_learned_from_rounds(engine: Engine) -> None:
     seen: list[Proposal] = []
     with engine.watch_drafts(lambda draft, kept, decided: seen.append(draft)):
