@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 # round of many streams says more, so there the first numbers are halved with every doubling of the
 # streams, down to the least.
 _PATIENCE, _MOST_PATIENCE, _TRIAL = 24, 384, 8
-_LEAST_PATIENCE, _LEAST_TRIAL = 6, 4
-# The first round after a change carries work left over from the way before.
+_LEAST_PATIENCE, _LEAST_TRIAL = 12, 4
+# The first round with the drafter takes in what the rounds without it left over.
 _SETTLING = 1
+# Rounds without the drafter are more alike (copies aside), so half as many tell.
+_STEADY = 2
 # What was counted loses half of its weight in so many rounds.
 _HALF_LIFE = 48
 # A way must be better by this share to replace the one in use; one that is worse by the larger
@@ -92,16 +94,18 @@ class _Level:
         if self.trying:
             self._decide()
         else:
-            self.trying, self.left, self.settling = True, self.trial, _SETTLING
-            self.ways[self.drafts].fade(0.5 * self.trial)
+            self.trying = True
+            self.left = self.trial if self.drafts else self.trial // _STEADY
+            self.settling = _SETTLING if self.drafts else 0
+            self.ways[self.drafts].fade(0.5 * self.left)
 
     def _decide(self) -> None:
         now, other = self.ways[self.chosen].per_second, self.ways[not self.chosen].per_second
-        self.trying, self.settling = False, _SETTLING
+        self.trying = False
         if other > now * (1.0 + _MARGIN):
             self.chosen, self.patience = not self.chosen, self.first
-            self.settling = 0
         else:
+            self.settling = _SETTLING if self.drafts else 0
             longer = 4 if other < now * (1.0 - _CLEARLY) else 2
             self.patience = min(longer * self.patience, _MOST_PATIENCE)
         self.left = self.patience

@@ -55,6 +55,13 @@ def test_it_drafts_first_and_tries_the_other_way_soon() -> None:
     assert 4 <= ways.count(False) <= 12
 
 
+@pytest.mark.parametrize("streams", [1, 4, 16])
+def test_looking_whether_it_pays_costs_little_where_it_does(streams: int) -> None:
+    drafted = (1.8, 0.055)
+    speeds = [World(DraftPace(), streams, seed).run(100, PLAIN, drafted) for seed in range(20)]
+    assert sum(speeds) / len(speeds) > 0.985 * streams * drafted[0] / drafted[1]
+
+
 def test_a_change_is_noticed() -> None:
     world = World(DraftPace(), 4)
     world.run(300, PLAIN, (2.0, 0.050))
