@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 # Rounds of the way in use between trials of the other, at first and at most; and of a trial. A
-# round of many streams says more, so there the first numbers are halved with every doubling of the
-# streams, down to the least.
-_PATIENCE, _MOST_PATIENCE, _TRIAL = 24, 384, 8
-_LEAST_PATIENCE, _LEAST_TRIAL = 12, 4
+# round of many streams says more, so there a trial's are halved with every doubling of the streams,
+# down to the least.
+_PATIENCE, _MOST_PATIENCE = 24, 384
+_TRIAL, _LEAST_TRIAL = 8, 4
 # The first round with the drafter takes in what the rounds without it left over.
 _SETTLING = 1
 # Rounds without the drafter are more alike (copies aside), so half as many tell.
@@ -63,21 +63,18 @@ class _Rate:
 class _Level:
     """The choice at one number of streams. ``ways`` is without and with the drafter."""
 
-    first: int
     trial: int
     ways: tuple[_Rate, _Rate] = field(default_factory=lambda: (_Rate(), _Rate()))
     chosen: bool = True
     trying: bool = False
-    patience: int = 0
-    left: int = 0
+    patience: int = _PATIENCE
+    left: int = _PATIENCE
     settling: int = 0
 
     @classmethod
     def of(cls, doublings: int) -> _Level:
         """The level of so many doublings of one stream."""
-        first = max(_PATIENCE >> doublings, _LEAST_PATIENCE)
-        trial = max(_TRIAL >> doublings, _LEAST_TRIAL)
-        return cls(first, trial, patience=first, left=first)
+        return cls(max(_TRIAL >> doublings, _LEAST_TRIAL))
 
     @property
     def drafts(self) -> bool:
@@ -103,7 +100,7 @@ class _Level:
         now, other = self.ways[self.chosen].per_second, self.ways[not self.chosen].per_second
         self.trying = False
         if other > now * (1.0 + _MARGIN):
-            self.chosen, self.patience = not self.chosen, self.first
+            self.chosen, self.patience = not self.chosen, _PATIENCE
         else:
             self.settling = _SETTLING if self.drafts else 0
             longer = 4 if other < now * (1.0 - _CLEARLY) else 2
