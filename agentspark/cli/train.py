@@ -161,17 +161,20 @@ def train(
     )  # fmt: skip
     optim = OptimConfig(
         steps=_STEPS if steps is None else steps, minutes=minutes, seed=seed, ema=ema,
-        prompt_anchors=prompt_anchors,
-        lr=(_ADAPT_LR if from_traces else _LR) if lr is None else lr,
+        lr=_rate(lr, bool(from_traces)), prompt_anchors=prompt_anchors,
     )  # fmt: skip
     config = TrainConfig(
         target=model, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,
         shape=shape, optim=optim, data=data,
     )  # fmt: skip
-    if from_traces:
-        _adapt(config, from_traces, replay or [], replay_share, steps is None and minutes is None)
-    else:
-        _train(config, data_licence)
+    if not from_traces:
+        return _train(config, data_licence)
+    return _adapt(config, from_traces, replay or [], replay_share, (steps, minutes) == (None, None))
+
+
+def _rate(asked: float | None, adapts: bool) -> float:
+    usual = _ADAPT_LR if adapts else _LR
+    return usual if asked is None else asked
 
 
 def _adapt(
