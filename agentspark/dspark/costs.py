@@ -19,7 +19,7 @@ from agentspark.dspark.atomic import write_json
 from agentspark.dspark.curve import Curve
 from agentspark.errors import ConfigError
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
