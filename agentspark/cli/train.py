@@ -70,12 +70,16 @@ DataFrom = Annotated[
     Path | None,
     typer.Option(help="Another run's folder: use its responses and features (same prompts)."),
 ]
-FamilyName = Annotated[Family, typer.Option(help="Kind of drafter; all train on the same data.")]
+FamilyName = Annotated[
+    Family | None, typer.Option(help="Kind of drafter (dspark); all train on the same data.")
+]
 BackboneStyle = Annotated[
     Style | None, typer.Option(help="Style of the draft layers (the target's own).")
 ]
 Layers = Annotated[int | None, typer.Option(help="Draft layers (2; eagle3 and mtp have 1).")]
-BlockSize = Annotated[int | None, typer.Option(help="Drafts per round (7; mtp has 1).")]
+BlockSize = Annotated[
+    int | None, typer.Option(help="Drafts per round (7, or as --init has; mtp has 1).")
+]
 AnchorDrafts = Annotated[
     bool | None,
     typer.Option(
@@ -119,7 +123,7 @@ def train(
     model: Model = "smollm2",
     init: Init = None,
     data_from: DataFrom = None,
-    family: FamilyName = Family.DSPARK,
+    family: FamilyName = None,
     backbone: BackboneStyle = None,
     layers: Layers = None,
     block_size: BlockSize = None,
@@ -151,9 +155,9 @@ def train(
 
     check_sources(prompts, from_traces, init, replay)
     shape = DrafterShape.of(
-        family.value, backbone=backbone.value if backbone else None, layers=layers,
-        block_size=block_size, sample_from_anchor=anchor_drafts, markov_rank=markov_rank,
-        markov_head_type=head.value if head else None, draft_vocab_size=draft_vocab,
+        family.value if family else None, backbone=backbone.value if backbone else None,
+        layers=layers, block_size=block_size, markov_rank=markov_rank, draft_vocab_size=draft_vocab,
+        sample_from_anchor=anchor_drafts, markov_head_type=head.value if head else None,
     )  # fmt: skip
     data = DataConfig(
         max_responses=max_responses, max_tokens=max_tokens, max_prompt_tokens=max_prompt_tokens,

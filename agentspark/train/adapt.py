@@ -17,7 +17,7 @@ from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.checkpoint import WEIGHTS_FILE, save_drafter
 from agentspark.errors import ConfigError, NotBetterError, TrainError
 from agentspark.models.target import load_target
-from agentspark.train.build import initial_drafter, loaded_drafter
+from agentspark.train.build import check_given, initial_drafter, loaded_drafter
 from agentspark.train.card import append_adaptation
 from agentspark.train.command import (
     RESPONSES_FILE,
@@ -97,6 +97,7 @@ def adapt_drafter(
     target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
     init = initial_drafter(config.init, target)
     model = loaded_drafter(target, init, _dtype(config))
+    check_given(model.config, config.shape, init)
     steps = read_trace_steps(adapt.traces, target.name, target.spec.vocab_size)
     replayed, warnings = _replay(config, adapt, steps, target.spec.vocab_size, stage)
     everything = [*steps.responses, *replayed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,26 +149,29 @@ def check_init(config: TrainConfig) -> None:
 def loaded_drafter(
     target: Target, folder: Path, dtype: torch.dtype, shape: DrafterShape | None = None
 ) -> DraftModel:
-    """Return a trained drafter to go on with.
+    """Return a trained drafter to go on with, in blocks of the size given in ``shape``, if any.
 
     Raises ``DrafterMismatchError`` for another target's, and ``TrainError`` for one that is not of
-    the family of ``shape`` or has not what was given there.
+    the family of ``shape`` or has not what else was given there.
     """
     model = load_drafter(folder, dtype=dtype, device=target.spec.device)
     matrices = target_matrices(target.model)
     check_drafter(model.config, target.spec, target_fingerprint(*matrices))
     if shape is not None:
-        _check_shape(model.config, shape, folder)
+        if "block_size" in shape.given:
+            model.config = replace(model.config, block_size=shape.block_size)
+        if model.config.family != shape.family:
+            raise TrainError(
+                f"the drafter in {folder} is of family {model.config.family}, not "
+                f"{shape.family}: give its family, or another folder."
+            )
+        check_given(model.config, shape, folder)
     model.attach_target(*matrices)
     return model.requires_grad_(True).train()
 
 
-def _check_shape(have: DrafterConfig, shape: DrafterShape, folder: Path) -> None:
-    if have.family != shape.family:
-        raise TrainError(
-            f"the drafter in {folder} is of family {have.family}, not {shape.family}: give its "
-            "family, or another folder."
-        )
+def check_given(have: DrafterConfig, shape: DrafterShape, folder: Path) -> None:
+    """Raise ``TrainError`` where the drafter in ``folder`` has not what was given in ``shape``."""
     wrong = []
     for name, asked in shape.given.items():
         found: object = getattr(have, name)

@@ -30,7 +30,8 @@ class DrafterShape:
     ``None`` keeps the whole vocabulary. ``mask_token_id`` ``None`` takes a special token of the
     tokenizer that texts do not use. Families other than ``dspark`` have no sequential head
     (``markov_rank`` 0); ``of`` fills in what a family usually has, and notes in ``given`` what it
-    did not: a drafter to start from must have that, named as in its config.
+    did not: a drafter to start from must have that, named as in its config. Only blocks may be
+    of another size than before: no weight belongs to a slot.
     """
 
     family: Family = "dspark"
@@ -65,7 +66,7 @@ class DrafterShape:
     @classmethod
     def of(
         cls,
-        family: Family,
+        family: Family | None,
         *,
         backbone: Backbone | None = None,
         layers: int | None = None,
@@ -79,22 +80,24 @@ class DrafterShape:
 
         Raises ``ConfigError`` for what it cannot have.
         """
-        if markov_head_type is not None and family != "dspark":
-            raise ConfigError(f"{family} has no sequential head: leave its type out.")
+        kind: Family = family or "dspark"
+        if markov_head_type is not None and kind != "dspark":
+            raise ConfigError(f"{kind} has no sequential head: leave its type out.")
         asked: dict[str, object] = {
-            "backbone": backbone, "num_hidden_layers": layers, "block_size": block_size,
+            "family": family, "backbone": backbone,
+            "num_hidden_layers": layers, "block_size": block_size,
             "sample_from_anchor": sample_from_anchor, "markov_rank": markov_rank,
             "markov_head_type": markov_head_type, "draft_vocab_size": draft_vocab_size,
         }  # fmt: skip
         return cls(
-            family=family,
+            family=kind,
             backbone=backbone,
-            layers=(1 if family in CHAINS else 2) if layers is None else layers,
-            block_size=(1 if family == "mtp" else 7) if block_size is None else block_size,
-            sample_from_anchor=(family != "dflash")
+            layers=(1 if kind in CHAINS else 2) if layers is None else layers,
+            block_size=(1 if kind == "mtp" else 7) if block_size is None else block_size,
+            sample_from_anchor=(kind != "dflash")
             if sample_from_anchor is None
             else sample_from_anchor,
-            markov_rank=(64 if family == "dspark" else 0) if markov_rank is None else markov_rank,
+            markov_rank=(64 if kind == "dspark" else 0) if markov_rank is None else markov_rank,
             markov_head_type=markov_head_type or "vanilla",
             draft_vocab_size=8192 if draft_vocab_size is None else draft_vocab_size or None,
             given={name: value for name, value in asked.items() if value is not None},

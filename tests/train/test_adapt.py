@@ -17,10 +17,11 @@ from agentspark.errors import (
     DataError,
     DrafterMismatchError,
     NotBetterError,
+    TrainError,
 )
 from agentspark.train import adapt as adapt_module
 from agentspark.train.adapt import AdaptConfig, adapt_drafter
-from agentspark.train.config import DataConfig, OptimConfig, TrainConfig
+from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 from agentspark.train.progress import silent_stage
 
 STEPS = 12
@@ -84,6 +85,26 @@ def test_a_drafter_that_wins_takes_the_place(
         with Engine.load(tiny_target_dir, drafter=drafter) as engine:
             lengths.append(engine.generate(PROMPT, sampling).counts.accepted_length or 0.0)
     assert lengths[1] > lengths[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ((None, {"block_size": 9}), "block_size 5, not 9"),
+        (("eagle3", {}), "family dspark, not eagle3"),
+    ],
+)
+def test_an_adapted_drafter_stays_what_it_is(
+    asked, words, tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path
+) -> None:
+    family, more = asked
+    other = replace(
+        config(tiny_target_dir, tiny_drafter_dir, tmp_path / "out"),
+        shape=DrafterShape.of(family, **more),
+    )
+    with pytest.raises(TrainError, match=words):
+        adapt_drafter(other, AdaptConfig(traces=(traces,)), silent_stage)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_drafter_that_does_not_win_replaces_nothing(

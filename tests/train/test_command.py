@@ -15,7 +15,9 @@ from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions, SamplingParams
 from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
+from agentspark.models.target import load_target
 from agentspark.train import regenerate as regenerate_module
+from agentspark.train.build import loaded_drafter
 from agentspark.train.command import train_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 from agentspark.train.progress import silent_stage
@@ -179,7 +181,6 @@ def test_a_drafter_to_start_from_has_what_was_given(
     again = replace(first, init=first.out)
     for number, (given, words) in enumerate(
         (
-            ({"block_size": 4}, "block_size 3, not 4"),
             ({"layers": 2, "markov_head_type": "rnn"}, "layers 1, not 2; .* vanilla, not rnn"),
             ({"draft_vocab_size": 64}, "draft_vocab_size 128, not 64"),
             ({"draft_vocab_size": 0}, "draft_vocab_size 128, not 512"),
@@ -191,6 +192,24 @@ def test_a_drafter_to_start_from_has_what_was_given(
     fits = DrafterShape.of("dspark", block_size=3, layers=1, draft_vocab_size=128)
     outcome = train_drafter(replace(again, out=tmp_path / "fits", shape=fits), silent_stage)
     assert read_config(outcome.drafter) == read_config(first.out)
+
+
+def test_blocks_may_be_longer_than_those_of_the_drafter_to_start_from(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
+    train_drafter(first, silent_stage)
+    longer = replace(
+        first, init=first.out, out=tmp_path / "longer", shape=DrafterShape.of(None, block_size=5)
+    )
+    target = load_target(tiny_target_dir)
+    begun = loaded_drafter(target, first.out, torch.float32, longer.shape)
+    trained = loaded_drafter(target, first.out, torch.float32)
+    for ours, theirs in zip(begun.parameters(), trained.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    outcome = train_drafter(longer, silent_stage)
+    assert read_config(outcome.drafter) == replace(read_config(first.out), block_size=5)
+    assert len(outcome.tau.conditional) == 5
 
 
 def test_a_drafter_of_another_target_is_no_start(
