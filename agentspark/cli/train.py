@@ -78,7 +78,7 @@ BackboneStyle = Annotated[
 ]
 Layers = Annotated[int | None, typer.Option(help="Draft layers (2; eagle3 and mtp have 1).")]
 BlockSize = Annotated[
-    int | None, typer.Option(help="Drafts per round (7, or as --init has; mtp has 1).")
+    int | None, typer.Option(help="Drafts per round (7; mtp has 1); --init may have others.")
 ]
 AnchorDrafts = Annotated[
     bool | None,
@@ -90,7 +90,9 @@ AnchorDrafts = Annotated[
 ]
 HeadType = Annotated[Head | None, typer.Option(help="dspark: sequential head (vanilla).")]
 MarkovRank = Annotated[int | None, typer.Option(help="dspark: rank of the head (64).")]
-DraftVocab = Annotated[int | None, typer.Option(help="Tokens it can draft (8192); 0 is all.")]
+DraftVocab = Annotated[
+    int | None, typer.Option(help="Tokens it can draft (8192; 0: all); --init may have fewer.")
+]
 MaxResponses = Annotated[int | None, typer.Option(help="Use so many prompts.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens per response.")]
 MaxPrompt = Annotated[int, typer.Option(help="Leave longer prompts out (tokens).")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from agentspark.errors import (
 from agentspark.models.target import Target, load_target
 from agentspark.train.config import DrafterShape, TrainConfig
 from agentspark.train.features import logit_cap, target_matrices
+from agentspark.train.grow import grown
 from agentspark.train.initial import initialise
 from agentspark.train.vocabulary import choose_draft_vocab
 
@@ -147,10 +147,15 @@ def check_init(config: TrainConfig) -> None:
 
 
 def loaded_drafter(
-    target: Target, folder: Path, dtype: torch.dtype, shape: DrafterShape | None = None
+    target: Target,
+    folder: Path,
+    dtype: torch.dtype,
+    shape: DrafterShape | None = None,
+    counts: Tensor | None = None,
 ) -> DraftModel:
-    """Return a trained drafter to go on with, in blocks of the size given in ``shape``, if any.
+    """Return a trained drafter to go on with, grown to what is given in ``shape``, if it can.
 
+    ``counts [V]`` say how frequent tokens are, for a larger draft vocabulary.
     Raises ``DrafterMismatchError`` for another target's, and ``TrainError`` for one that is not of
     the family of ``shape`` or has not what else was given there.
     """
@@ -158,13 +163,13 @@ def loaded_drafter(
     matrices = target_matrices(target.model)
     check_drafter(model.config, target.spec, target_fingerprint(*matrices))
     if shape is not None:
-        if "block_size" in shape.given:
-            model.config = replace(model.config, block_size=shape.block_size)
         if model.config.family != shape.family:
             raise TrainError(
                 f"the drafter in {folder} is of family {model.config.family}, not "
                 f"{shape.family}: give its family, or another folder."
             )
+        unknown = torch.zeros(target.spec.vocab_size, dtype=torch.float64)
+        model = grown(model, shape, unknown if counts is None else counts)
         check_given(model.config, shape, folder)
     model.attach_target(*matrices)
     return model.requires_grad_(True).train()

@@ -168,14 +168,14 @@ def _drafter(
     begun = config.out / WORK_FOLDER / "drafter"
     if (begun / WEIGHTS_FILE).exists():
         return loaded_drafter(target, begun, dtype, config.shape)
-    if config.init is not None:
-        init = initial_drafter(config.init, target)
-        return loaded_drafter(target, init, dtype, config.shape)
     size = target.spec.vocab_size
     counts = blend_counts(
         count_tokens((torch.tensor(r.token_ids) for r in responses), size),
         count_tokens((torch.tensor(r.prompt_token_ids) for r in responses), size),
     )
+    if config.init is not None:
+        init = initial_drafter(config.init, target)
+        return loaded_drafter(target, init, dtype, config.shape, counts)
     return new_drafter(target, config.shape, counts, config.optim.seed, dtype)
 
 

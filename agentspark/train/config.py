@@ -30,8 +30,8 @@ class DrafterShape:
     ``None`` keeps the whole vocabulary. ``mask_token_id`` ``None`` takes a special token of the
     tokenizer that texts do not use. Families other than ``dspark`` have no sequential head
     (``markov_rank`` 0); ``of`` fills in what a family usually has, and notes in ``given`` what it
-    did not: a drafter to start from must have that, named as in its config. Only blocks may be
-    of another size than before: no weight belongs to a slot.
+    did not: a drafter to start from must have that, named as in its config, or be able to grow to
+    it (``grow.py``).
     """
 
     family: Family = "dspark"

@@ -15,9 +15,7 @@ from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions, SamplingParams
 from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
-from agentspark.models.target import load_target
 from agentspark.train import regenerate as regenerate_module
-from agentspark.train.build import loaded_drafter
 from agentspark.train.command import train_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 from agentspark.train.progress import silent_stage
@@ -194,22 +192,20 @@ def test_a_drafter_to_start_from_has_what_was_given(
     assert read_config(outcome.drafter) == read_config(first.out)
 
 
-def test_blocks_may_be_longer_than_those_of_the_drafter_to_start_from(
-    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
-):
+def test_a_drafter_to_start_from_may_grow(tiny_target_dir: Path, prompt_file: Path, tmp_path: Path):
     first = config(tiny_target_dir, prompt_file, tmp_path / "first")
     train_drafter(first, silent_stage)
-    longer = replace(
-        first, init=first.out, out=tmp_path / "longer", shape=DrafterShape.of(None, block_size=5)
+    more = {"block_size": 5, "draft_vocab_size": 160}
+    larger = replace(
+        first, init=first.out, out=tmp_path / "larger", shape=DrafterShape.of(None, **more)
     )
-    target = load_target(tiny_target_dir)
-    begun = loaded_drafter(target, first.out, torch.float32, longer.shape)
-    trained = loaded_drafter(target, first.out, torch.float32)
-    for ours, theirs in zip(begun.parameters(), trained.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
-    outcome = train_drafter(longer, silent_stage)
-    assert read_config(outcome.drafter) == replace(read_config(first.out), block_size=5)
+    outcome = train_drafter(larger, silent_stage)
+    assert read_config(outcome.drafter) == replace(read_config(first.out), **more)
     assert len(outcome.tau.conditional) == 5
+    # The same command goes on from what it has grown to.
+    (outcome.drafter / "work" / "run.jsonl").unlink()
+    train_drafter(larger, silent_stage)
+    assert "resumed" in (outcome.drafter / "work" / "run.jsonl").read_text()
 
 
 def test_a_drafter_of_another_target_is_no_start(
