@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions, SamplingParams
 from agentspark.models.target import load_target
@@ -77,7 +78,7 @@ def test_the_shipped_drafter_drafts_the_same(cli, tmp_path, smollm2_dir):
     assert torch.equal(drafted[1], drafted[0])
     assert torch.equal(drafted[2], drafted[0])
     config = json.loads((tmp_path / "speculators" / "config.json").read_text())
-    assert config["draft_vocab_size"] == 8192
+    assert config["draft_vocab_size"] == read_config(shipped).draft_vocab_size
     assert config["speculators_config"]["verifier"]["name_or_path"] is None
 
 
