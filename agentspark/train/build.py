@@ -155,7 +155,8 @@ def loaded_drafter(
 ) -> DraftModel:
     """Return a trained drafter to go on with, grown to what is given in ``shape``, if it can.
 
-    ``counts [V]`` say how frequent tokens are, for a larger draft vocabulary.
+    ``counts [V]`` say how frequent tokens are, for a larger draft vocabulary; without them, which
+    is enough to check whether it can grow, lower ids are taken.
     Raises ``DrafterMismatchError`` for another target's, and ``TrainError`` for one that is not of
     the family of ``shape`` or has not what else was given there.
     """
