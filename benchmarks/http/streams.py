@@ -3,85 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from pydantic import JsonValue
 
 from agentspark.cli.arms import in_turn
-from agentspark.engine.params import Labels
-from agentspark.report.statistics import ratio
+from agentspark.report.statistics import known_median, ratio
 from agentspark.trace.record import ARMS, Arm
 from benchmarks.bench import Settings
-from benchmarks.http.chats import Chat, read_chats
-from benchmarks.http.served import NAME, in_process
+from benchmarks.http.chats import read_chats
+from benchmarks.http.load import Load, run_load
+from benchmarks.http.served import in_process
 from benchmarks.measurement import Measurement
 from benchmarks.progress import track
-from openai_dspark import AsyncClient
 
 STREAMS = (1, 2, 4, 8, 16)
 
+# Every stream answers so many chats at least, and all together at least the most streams' number.
+_CHATS_EACH = 2
 _SCALE_BAR = 3.0
 _SCALE_AT = 8
+
+Loads = dict[Arm, dict[int, list[Load]]]
 
 
 def measure(settings: Settings) -> list[Measurement]:
     """The worst ratio of the arms over all numbers of streams; and 8 streams against 1 in each.
 
-    At every number of streams the same chats are answered, each stream one after the other.
+    The arms take turns at every number of streams, and a ratio is the median over these pairs.
     """
     chats = read_chats(settings)
-    wanted = [chats[at % len(chats)] for at in range(max(STREAMS))]
-    speeds: dict[Arm, dict[int, float | None]] = {arm: {} for arm in ARMS}
+    loads: Loads = {arm: {streams: [] for streams in STREAMS} for arm in ARMS}
+    work = [(repeat, streams) for repeat in range(settings.repeats) for streams in STREAMS]
     with in_process(settings) as server:
-        asyncio.run(_run(server.url, wanted[:2], 2, "accelerated", "warm-up", settings))
-        for turn, streams in enumerate(track(STREAMS, "streams over HTTP")):
+        asyncio.run(run_load(server.url, chats[:2], 2, "accelerated", "", settings.max_tokens))
+        for turn, (repeat, streams) in enumerate(track(work, "streams over HTTP")):
+            count = max(_CHATS_EACH * streams, *STREAMS)
+            wanted = [chats[at % len(chats)] for at in range(count)]
             for arm in in_turn(ARMS, turn):
-                spent = [
-                    asyncio.run(_run(server.url, wanted, streams, arm, f"{turn}/{n}", settings))
-                    for n in range(settings.repeats)
-                ]
-                tokens, seconds = sum(t for t, _ in spent), sum(s for _, s in spent)
-                speeds[arm][streams] = ratio(tokens, seconds)
-    return [_arms(speeds), *(_scale(speeds, arm) for arm in ARMS)]
+                load = run_load(server.url, wanted, streams, arm, str(repeat), settings.max_tokens)
+                loads[arm][streams].append(asyncio.run(load))
+    return [_arms(loads), *(_scale(loads, arm) for arm in ARMS)]
 
 
-async def _run(
-    url: str, chats: Sequence[Chat], streams: int, arm: Arm, salt: str, settings: Settings
-) -> tuple[int, float]:
-    """Tokens and seconds of all chats, ``streams`` at a time."""
-    waiting = list(enumerate(chats))
-
-    async def stream(client: AsyncClient) -> int:
-        tokens = 0
-        while waiting:
-            number, chat = waiting.pop(0)
-            async for chunk in client.chat_stream(
-                chat.messages,
-                labels=Labels(arm=arm),
-                temperature=0,
-                max_tokens=settings.max_tokens,
-                ignore_eos=True,
-                cache_salt=f"{streams}/{arm}/{salt}/{number}",
-            ):
-                tokens += chunk.usage.completion_tokens if chunk.usage is not None else 0
-        return tokens
-
-    async with AsyncClient(url, model=NAME) as client:
-        began = time.perf_counter()
-        tokens = await asyncio.gather(*(stream(client) for _ in range(streams)))
-        return sum(tokens), time.perf_counter() - began
+def _pairs(over: Sequence[Load], under: Sequence[Load], *, whole: bool = False) -> float | None:
+    """The median ratio of speeds of loads that ran beside each other."""
+    if whole:
+        return known_median(
+            ratio(a.whole_tokens_s, b.whole_tokens_s) for a, b in zip(over, under, strict=True)
+        )
+    return known_median(ratio(a.tokens_s, b.tokens_s) for a, b in zip(over, under, strict=True))
 
 
-def _arms(speeds: dict[Arm, dict[int, float | None]]) -> Measurement:
-    fast, slow = speeds["accelerated"], speeds["baseline"]
-    ratios = {streams: ratio(fast[streams], slow[streams]) for streams in STREAMS}
+def _arms(loads: Loads) -> Measurement:
+    fast, slow = loads["accelerated"], loads["baseline"]
+    ratios = {streams: _pairs(fast[streams], slow[streams]) for streams in STREAMS}
     known = [value for value in ratios.values() if value is not None]
     figures: dict[str, JsonValue] = {
         str(streams): {
-            "baseline_tokens_s": slow[streams],
-            "accelerated_tokens_s": fast[streams],
+            "baseline_tokens_s": known_median(load.tokens_s for load in slow[streams]),
+            "accelerated_tokens_s": known_median(load.tokens_s for load in fast[streams]),
             "ratio": ratios[streams],
+            "ratio_to_the_last_end": _pairs(fast[streams], slow[streams], whole=True),
         }
         for streams in STREAMS
     }
@@ -97,14 +80,19 @@ def _arms(speeds: dict[Arm, dict[int, float | None]]) -> Measurement:
     )
 
 
-def _scale(speeds: dict[Arm, dict[int, float | None]], arm: Arm) -> Measurement:
-    many, one = speeds[arm][_SCALE_AT], speeds[arm][1]
+def _scale(loads: Loads, arm: Arm) -> Measurement:
+    many, one = loads[arm][_SCALE_AT], loads[arm][1]
+    most, single = (known_median(load.tokens_s for load in each) for each in (many, one))
     return Measurement(
         name=f"scale-{arm}",
         title=f"tokens per second of {_SCALE_AT} streams against 1, {arm}",
         unit="x",
-        value=ratio(many, one),
+        value=_pairs(many, one),
         bar=_SCALE_BAR,
-        note=f"{one or 0:.1f} and {many or 0:.1f} tokens/s",
-        figures={"one_tokens_s": one, "many_tokens_s": many},
+        note=f"{single or 0:.1f} and {most or 0:.1f} tokens/s",
+        figures={
+            "one_tokens_s": single,
+            "many_tokens_s": most,
+            "ratio_to_the_last_end": _pairs(many, one, whole=True),
+        },
     )
