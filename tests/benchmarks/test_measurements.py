@@ -178,6 +178,17 @@ def test_batch_measures_every_number_of_streams(
     )
 
 
+def test_the_best_fixed_number_is_not_the_luckiest() -> None:
+    steady: list[float] = [10.0] * 5
+    lucky = [9.0, 9.0, 9.0, 9.0, 14.0]
+    assert scheduler._against_best({"auto": steady, 1: steady, 2: lucky}) == 1.0
+    assert scheduler._best({"auto": [90.0], 1: [3.0], 2: [4.0]}) == 2
+    assert scheduler._against_best({"auto": [9.0], 1: [10.0], "full": [12.0]}) == 0.75
+    # Each number is the best one just where it is not looked at.
+    swapped = {"auto": [10.0] * 2, 1: [20.0, 5.0], 2: [5.0, 20.0]}
+    assert scheduler._against_best(swapped) == 2.0
+
+
 def test_the_scheduler_is_held_against_every_fixed_number(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
