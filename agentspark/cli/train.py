@@ -93,7 +93,10 @@ MarkovRank = Annotated[int | None, typer.Option(help="dspark: rank of the head (
 DraftVocab = Annotated[
     int | None, typer.Option(help="Tokens it can draft (8192; 0: all); --init may have fewer.")
 ]
-MaxResponses = Annotated[int | None, typer.Option(help="Use so many prompts.")]
+MaxResponses = Annotated[int | None, typer.Option(help="Train on so many responses.")]
+Samples = Annotated[
+    int, typer.Option(help="Responses to each prompt, which is read once: cheaper than prompts.")
+]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens per response.")]
 MaxPrompt = Annotated[int, typer.Option(help="Leave longer prompts out (tokens).")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Prompts answered at once.")]
@@ -134,6 +137,7 @@ def train(
     markov_rank: MarkovRank = None,
     draft_vocab: DraftVocab = None,
     max_responses: MaxResponses = None,
+    samples: Samples = 1,
     max_tokens: MaxTokens = 256,
     max_prompt_tokens: MaxPrompt = 1024,
     concurrency: Concurrency = 96,
@@ -162,8 +166,9 @@ def train(
         sample_from_anchor=anchor_drafts, markov_head_type=head.value if head else None,
     )  # fmt: skip
     data = DataConfig(
-        max_responses=max_responses, max_tokens=max_tokens, max_prompt_tokens=max_prompt_tokens,
-        concurrency=concurrency, max_disk_bytes=int(max_disk * (1 << 30)), online=online,
+        max_responses=max_responses, samples=samples, max_tokens=max_tokens,
+        max_prompt_tokens=max_prompt_tokens, concurrency=concurrency,
+        max_disk_bytes=int(max_disk * (1 << 30)), online=online,
     )  # fmt: skip
     optim = OptimConfig(
         steps=_STEPS if steps is None else steps, minutes=minutes, seed=seed, ema=ema,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,13 +155,15 @@ class OptimConfig:
 class DataConfig:
     """Where responses come from and how much of them is kept.
 
-    ``concurrency`` prompts are answered at once. ``temperatures`` are mixed in turn over the
-    prompts. One in ``held_out_every`` sequences, by a hash of its id, is kept out of training to
-    measure on. ``max_disk_bytes`` bounds the stored features; ``online`` stores none and runs the
-    target at every step.
+    ``concurrency`` answers are made at once, ``samples`` to each prompt: it is read once for all
+    of them, so they are cheaper than as many prompts. ``temperatures`` are mixed in turn over
+    them, with 0 once for a prompt. One in ``held_out_every`` prompts, by a hash of its id, is kept
+    out of training to measure on. ``max_disk_bytes`` bounds the stored features; ``online`` stores
+    none and runs the target at every step.
     """
 
     max_responses: int | None = None
+    samples: int = 1
     max_tokens: int = 256
     max_prompt_tokens: int = 1024
     concurrency: int = 96
@@ -173,11 +176,27 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Reject values that cannot be (``ConfigError``)."""
         _positive(
-            self, "max_responses", "max_tokens", "max_prompt_tokens", "held_out_every",
+            self, "max_responses", "samples", "max_tokens", "max_prompt_tokens", "held_out_every",
             "max_disk_bytes",
         )  # fmt: skip
         if not self.temperatures or min(self.temperatures) < 0.0:
             raise ConfigError("temperatures must be one or more numbers from 0.")
+        if self.samples > 1 and not any(self.temperatures):
+            raise ConfigError(
+                f"samples={self.samples} cannot be used with temperature 0 alone, which gives the "
+                "same answer every time: give a temperature above 0 too, or 1 sample."
+            )
+
+    def sample_temperatures(self, index: int) -> list[float]:
+        """Return the temperatures of the answers to prompt ``index``, ``samples`` of them."""
+        turn = itertools.cycle(self.temperatures)
+        chosen: list[float] = []
+        for temperature in itertools.islice(turn, index % len(self.temperatures), None):
+            if temperature > 0.0 or 0.0 not in chosen:
+                chosen.append(temperature)
+            if len(chosen) == self.samples:
+                break
+        return chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -15,12 +16,22 @@ from agentspark.engine.request import Request
 from agentspark.errors import AgentSparkError, RequestError, TrainError
 from agentspark.train.config import DataConfig
 from agentspark.train.prompts import Prompt
-from agentspark.train.responses import Response, read_responses
+from agentspark.train.responses import Response, read_responses, sample_id
 
 Progress = Callable[[int, int], None]
 
 # Requests waiting beside those that run, so that a slot is refilled at once.
 _AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A response to be made: its id and kind, and what the engine is asked."""
+
+    name: str
+    kind: str
+    temperature: float
+    request: Request
 
 
 def regenerate(
@@ -32,16 +43,17 @@ def regenerate(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> int:
-    """Append a response to ``path`` for every prompt that has none yet; return how many it holds.
+    """Append the responses that prompts do not have yet to ``path``; return how many it holds.
 
     Prompts that are too long, or equal to one before token for token, are left out. Prompt ``i``
-    is sampled at ``temperatures[i % n]`` with a seed of its own, so which kill came when does
-    not change what is asked. Lines come in the order of the prompts.
+    has ``config.sample_temperatures(i)``, every sample with a seed of its own, so which kill came
+    when does not change what is asked. Lines come in the order of the prompts.
     """
     done = {r.id for r in read_responses(path)}
     _end_with_newline(path)
     have = len(done)
-    total = min(len(prompts), config.max_responses or len(prompts))
+    most = len(prompts) * config.samples
+    total = min(most, config.max_responses or most)
     try:
         with path.open("a", encoding="utf-8") as out:
             waiting = _jobs(engine, prompts, config, seed, done)
@@ -60,7 +72,7 @@ def regenerate(
 
 def _jobs(
     engine: Engine, prompts: Sequence[Prompt], config: DataConfig, seed: int, done: set[str]
-) -> Iterator[tuple[Prompt, Request, float]]:
+) -> Iterator[_Job]:
     tokenizer, seen = engine.target.tokenizer, set[tuple[int, ...]]()
     room = engine.max_context - config.max_tokens
     for index, prompt in enumerate(prompts):
@@ -69,36 +81,36 @@ def _jobs(
         if len(ids) > min(config.max_prompt_tokens, room) or key in seen:
             continue
         seen.add(key)
-        if prompt.id in done:
-            continue
-        temperature = config.temperatures[index % len(config.temperatures)]
-        sampling = SamplingParams(
-            max_tokens=config.max_tokens, temperature=temperature, seed=seed * 1_000_003 + index
-        )
-        options = RequestOptions(share_prefix=False)
-        labels = Labels(run="train", step_name=prompt.id)
-        yield (
-            prompt,
-            Request(prompt_token_ids=ids, sampling=sampling, options=options, labels=labels),
-            temperature,
-        )
+        for number, temperature in enumerate(config.sample_temperatures(index)):
+            name = sample_id(prompt.id, number)
+            if name in done:
+                continue
+            sampling = SamplingParams(
+                max_tokens=config.max_tokens,
+                temperature=temperature,
+                seed=seed * 1_000_003 + index + number * 998_244_353,
+            )
+            request = Request(
+                prompt_token_ids=ids,
+                sampling=sampling,
+                options=RequestOptions(share_prefix=config.samples > 1),
+                labels=Labels(run="train", step_name=name),
+            )
+            yield _Job(name, prompt.kind, temperature, request)
 
 
-def _run(
-    engine: Engine, jobs: Iterator[tuple[Prompt, Request, float]], most: int
-) -> Iterator[Response]:
+def _run(engine: Engine, jobs: Iterator[_Job], most: int) -> Iterator[Response]:
     """Keep the engine full; yield responses as the oldest of those under way end."""
     room = engine.config.max_requests + _AHEAD
-    under_way: deque[tuple[Prompt, float, Handle]] = deque()
+    under_way: deque[tuple[_Job, Handle]] = deque()
     failed = 0
     try:
         while True:
             while len(under_way) < min(room, most) and (job := next(jobs, None)) is not None:
-                prompt, request, temperature = job
-                under_way.append((prompt, temperature, engine.submit(request)))
+                under_way.append((job, engine.submit(job.request)))
             if not under_way or most <= 0:
                 return
-            prompt, temperature, handle = under_way.popleft()
+            job, handle = under_way.popleft()
             try:
                 completion = handle.result()
             except RequestError as error:
@@ -108,14 +120,14 @@ def _run(
             if completion.token_ids:
                 most -= 1
                 yield Response(
-                    id=prompt.id,
-                    kind=prompt.kind,
-                    temperature=temperature,
+                    id=job.name,
+                    kind=job.kind,
+                    temperature=job.temperature,
                     prompt_token_ids=completion.prompt_token_ids,
                     token_ids=completion.token_ids,
                 )
     finally:
-        for _, _, handle in under_way:
+        for _, handle in under_way:
             handle.cancel()
 
 

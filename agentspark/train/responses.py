@@ -11,11 +11,25 @@ from typing import Any
 
 from agentspark.errors import DataError
 
+# Stands between a prompt's id and the number of a further answer to it.
+_SAMPLE = "#sample-"
+
+
+def sample_id(prompt_id: str, number: int) -> str:
+    """Return the id of a prompt's answer ``number``, counted from 0; the first has the prompt's."""
+    return f"{prompt_id}{_SAMPLE}{number}" if number else prompt_id
+
+
+def prompt_id(name: str) -> str:
+    """Return the id of the prompt that the response ``name`` answers."""
+    return name.rpartition(_SAMPLE)[0] or name
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """One prompt with what the target answered, in token ids.
 
+    ``id`` is the prompt's, or that of a further answer to it (``sample_id``).
     ``temperature`` is the sampling temperature (0: greedy).
     """
 

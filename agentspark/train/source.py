@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agentspark.train.features import TargetReader
-from agentspark.train.responses import Response
+from agentspark.train.responses import Response, prompt_id
 from agentspark.train.rows import Example
 from agentspark.train.store import Entry
 
@@ -70,8 +70,8 @@ Splitter = Callable[[ExampleSource], Split]
 
 
 def is_held_out(name: str, every: int) -> bool:
-    """Whether the sequence of prompt ``name`` is held out; the same in every run."""
-    digest = hashlib.sha256(name.encode()).digest()
+    """Whether the sequence ``name`` is held out; the same in every run and for its whole prompt."""
+    digest = hashlib.sha256(prompt_id(name).encode()).digest()
     return int.from_bytes(digest[:8], "big") % every == 0
 
 
