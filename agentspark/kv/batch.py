@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from agentspark.kv.lengths import read_lengths
+from agentspark.kv.rows import tile_rows
 from agentspark.kv.store import READ_GRANULE
 from agentspark.kv.tiles import TILE_ROWS, Layout, Part, Tile
 
@@ -113,7 +114,9 @@ class AttentionBatch:
 
     def _cut(self, segment: Segment, heads: HeadShape) -> Iterator[Part]:
         most = segment.rows
-        if self.exact or most * heads.group > 4 * TILE_ROWS:
+        if self.exact:
+            most = max(tile_rows(self.dtype, heads.group, heads.dim) // heads.group, 1)
+        elif most * heads.group > 4 * TILE_ROWS:
             most = max(TILE_ROWS // heads.group, 1)
         for first in range(0, segment.rows, most):
             rows = min(most, segment.rows - first)

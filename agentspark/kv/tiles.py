@@ -20,8 +20,9 @@ from agentspark.kv.blocks import block_runs
 if TYPE_CHECKING:
     from agentspark.kv.batch import Segment
 
-# Query rows (heads of a group stacked) of one exact tile. The CPU kernel's query block is 32 rows
-# for inputs under 192 rows: three blocks, all of the smallest kind.
+# Query rows (heads of a group stacked) of one exact tile, where no more are known to keep the bits
+# (``rows.py``). The CPU kernel's query block is 32 rows for inputs under 192 rows: three blocks,
+# all of the smallest kind.
 TILE_ROWS = 96
 MIN_ROWS = 4
 # Up to this many runs of blocks are joined as slices, which is faster than gathering slots.

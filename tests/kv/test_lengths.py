@@ -32,7 +32,7 @@ def test_an_answer_is_found_once() -> None:
     assert read_lengths(torch.bfloat16, GROUP, DIM) is read_lengths(torch.bfloat16, GROUP, DIM)
 
 
-@pytest.mark.parametrize("rows", [4, 8, 21, 32])
+@pytest.mark.parametrize("rows", [4, 8, 21, 32, 64])
 def test_bits_are_those_of_whole_blocks(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     device, dtype = torch.device("cpu"), torch.bfloat16
     store = KVStore(80, BLOCK, [LayerShape(KV_HEADS, DIM)], [], dtype=dtype, device=device)
