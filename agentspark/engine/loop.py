@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections import deque
@@ -42,6 +43,8 @@ class EngineLoop:
         if self._failure is not None:
             self._thread.join()
             raise self._failure
+        # A thread that is inside the model when Python ends would take the process down with it.
+        atexit.register(self.close)
 
     @property
     def alive(self) -> bool:
@@ -71,6 +74,7 @@ class EngineLoop:
             self._wake.notify()
         if threading.current_thread() is not self._thread:
             self._thread.join()
+        atexit.unregister(self.close)
 
     def _main(self) -> None:
         try:
