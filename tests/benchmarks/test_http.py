@@ -8,7 +8,6 @@ from agentspark.trace.record import ARMS
 from benchmarks.bench import Settings
 from benchmarks.http import soak, streams, ttft
 from benchmarks.http.command import app
-from benchmarks.http.load import Answer, Load
 from benchmarks.http.soak import _gauges, _growth
 
 
@@ -33,25 +32,16 @@ def test_a_short_soak_leaks_nothing_and_counts_every_end(settings: Settings) -> 
     assert memory.unit == "share"
 
 
-def test_streams_are_compared_while_all_are_busy(settings: Settings) -> None:
+def test_streams_are_compared_at_every_number(settings: Settings) -> None:
     arms, *scales = streams.measure(settings)
     assert list(arms.figures) == ["1", "2", "4", "8", "16"]
     for each in arms.figures.values():
         assert isinstance(each, dict)
+        ratios = each.pop("ratios")
+        assert isinstance(ratios, list)
+        assert ratios == [each["ratio"]]
         assert all(isinstance(value, float) and value > 0 for value in each.values())
     assert [scale.name for scale in scales] == [f"scale-{arm}" for arm in ARMS]
-
-
-def test_a_load_counts_what_came_while_all_streams_were_busy() -> None:
-    long, short = Answer(tokens=20), Answer(tokens=10)
-    for when in range(1, 5):
-        long.add(float(when), 5)
-    short.add(2.0, 7)
-    load = Load([long, short], began=0.0, full=2.0, end=4.0)
-    assert long.tokens_by(2.0) == 10
-    assert load.tokens_s == pytest.approx((10 + 10) / 2.0)
-    assert load.whole_tokens_s == pytest.approx((20 + 10) / 4.0)
-    assert Answer(tokens=3).tokens_by(9.0) == 0
 
 
 def test_growth_compares_the_end_with_what_came_after_the_warm_up() -> None:
