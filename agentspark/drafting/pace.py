@@ -5,7 +5,8 @@ number of streams and what they write, and the last two are known only once the 
 A cost model that is a little wrong would slow down just those who asked for speed, so this counts:
 committed tokens per second of rounds with the drafter in use and of rounds without, apart for
 every doubling of the number of streams. The better way is kept, the other tried again now and
-then, ever less often while it stays worse. Copies of earlier text cost no pass and go on.
+then, ever less often while it stays worse. Copies of earlier text cost no pass and go on; rounds in
+which they are good enough for all are the same either way and do not count.
 
 Only times and counts of earlier rounds decide, never a draft, so outputs stay the target's own.
 """

@@ -104,24 +104,27 @@ class Proposing:
         Who asks for the drafter by name, or for a number of drafts, always gets it.
         """
         chosen: list[Sequence] = []
-        pays, self._paced = self._pace.drafts(len(sequences)), False
+        wanting, pays, self._paced = 0, self._pace.drafts(len(sequences)), False
         for sequence in sequences:
-            if sequence.record is None:
-                continue
-            automatic = sequence.request.options.automatic
-            self._paced |= automatic
-            if (automatic and not pays) or sequence.output.remaining < 2:
+            if sequence.record is None or sequence.output.remaining < 2:
                 continue
             if self._memory.room(sequence, self.block_size) < self.block_size:
                 continue
-            if not prefer_copy(
+            if prefer_copy(
                 sequence.copy,
                 sequence.record.expected(),
                 self._cost,
                 base_tokens=len(sequences),
                 base_yield=float(len(sequences)),
-                others_drafted=len(chosen),
+                others_drafted=wanting,
             ):
+                continue
+            wanting += 1
+            # A round in which copies are good enough is the same either way, and one long copy
+            # in a few rounds would speak for the way that happened to be tried.
+            automatic = sequence.request.options.automatic
+            self._paced |= automatic
+            if pays or not automatic:
                 chosen.append(sequence)
         return chosen
 
