@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentspark.kv.attention import attend
-from agentspark.kv.batch import AttentionBatch, Segment
 from agentspark.kv.lengths import ReadLengths, read_lengths
-from agentspark.kv.store import READ_GRANULE, KVStore, LayerShape
+from agentspark.kv.store import READ_GRANULE
 
-GROUP, KV_HEADS, DIM, BLOCK = 3, 3, 64, 16
+from .exact_attention import ExactAttention
+
+GROUP, KV_HEADS, DIM = 3, 3, 64
 
 
 @given(st.sets(st.integers(1, READ_GRANULE - 1)), st.integers(1, 5000))
@@ -34,27 +34,10 @@ def test_an_answer_is_found_once() -> None:
 
 @pytest.mark.parametrize("rows", [4, 8, 21, 32, 64])
 def test_bits_are_those_of_whole_blocks(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    device, dtype = torch.device("cpu"), torch.bfloat16
-    store = KVStore(80, BLOCK, [LayerShape(KV_HEADS, DIM)], [], dtype=dtype, device=device)
-    layer, generator = store.target[0], torch.Generator().manual_seed(rows)
-    for cache in (layer.k, layer.v):
-        cache.copy_(torch.randn(cache.shape, generator=generator))
-
-    def attended(context: int) -> torch.Tensor:
-        batch = AttentionBatch(
-            segments=[Segment(0, rows, context, range(80))],
-            rows=rows,
-            block_tokens=BLOCK,
-            scratch_slot=store.scratch_slot,
-            exact=True,
-            dtype=dtype,
-            device=device,
-        )
-        return attend(queries, layer, batch)
-
+    attended = ExactAttention(KV_HEADS, DIM, seed=rows)
     for context in range(0, 1200, 29):
-        queries = torch.randn(GROUP * KV_HEADS, rows, DIM, generator=generator).to(dtype)
-        short = attended(context)
+        queries = attended.queries(GROUP * KV_HEADS, rows)
+        short = attended(queries, context)
         with monkeypatch.context() as patch:
             patch.setattr("agentspark.kv.batch.read_lengths", lambda *_: ReadLengths())
-            assert torch.equal(short, attended(context))
+            assert torch.equal(short, attended(queries, context))
