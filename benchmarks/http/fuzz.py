@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -46,56 +47,75 @@ def _aim(body: Any, number: int) -> None:
         body[limit] = _TOKENS
 
 
+@dataclass
+class _Tally:
+    """What came of the requests so far."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    slowest_s: float = 0.0
+    made: int = 0
+
+
+def _ask(root: str, operation: Any, count: int, tally: _Tally) -> None:
+    """Make at most ``count`` random requests of one operation; fewer where no more differ."""
+
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+        database=None,
+    )
+    def ask(case: Any) -> None:
+        _aim(case.body, tally.made)
+        tally.made += 1
+        began = time.perf_counter()
+        try:
+            response = case.call(base_url=root, timeout=_LIMIT_S)
+            tally.statuses[str(response.status_code)] += 1
+            case.validate_response(response, checks=_CHECKS)
+        except FailureGroup as group:
+            found = "; ".join(map(str, group.exceptions))
+            tally.failures.append(f"{case.method} {case.path}: {found}"[:500])
+        except Exception as error:
+            tally.failures.append(f"{case.method} {case.path}: {error}"[:500])
+        tally.slowest_s = max(tally.slowest_s, time.perf_counter() - began)
+
+    ask()
+
+
 def measure(wanted: Settings, requests: int) -> Measurement:
-    """How many of ``requests`` were answered with 5xx, not as documented, or not at all."""
-    statuses: Counter[str] = Counter()
-    failures: list[str] = []
-    slowest = 0.0
+    """How many of ``requests`` or more were answered with 5xx, not as documented, or not at all."""
+    tally = _Tally()
     with in_process(wanted, "--request-timeout", str(_LIMIT_S)) as server:
         root = server.url.removesuffix("/v1")
         document = schemathesis.openapi.from_dict(httpx.get(f"{root}/openapi.json").json())
         operations = [
             found.ok() for found in document.get_all_operations() if isinstance(found, Ok)
         ]
-        posts = sum(operation.method == "post" for operation in operations)
-        for operation in operations:
-            part = (
-                _POSTS / posts
-                if operation.method == "post"
-                else (1 - _POSTS) / (len(operations) - posts)
-            )
-
-            @given(case=operation.as_strategy())
-            @settings(
-                max_examples=max(int(requests * part), 1),
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-                deadline=None,
-                database=None,
-            )
-            def ask(case: Any) -> None:
-                nonlocal slowest
-                _aim(case.body, sum(statuses.values()))
-                began = time.perf_counter()
-                try:
-                    response = case.call(base_url=root, timeout=_LIMIT_S)
-                    statuses[str(response.status_code)] += 1
-                    case.validate_response(response, checks=_CHECKS)
-                except FailureGroup as group:
-                    found = "; ".join(map(str, group.exceptions))
-                    failures.append(f"{case.method} {case.path}: {found}"[:500])
-                except Exception as error:
-                    failures.append(f"{case.method} {case.path}: {error}"[:500])
-                slowest = max(slowest, time.perf_counter() - began)
-
-            ask()
+        posts = [operation for operation in operations if operation.method == "post"]
+        gets = [operation for operation in operations if operation.method != "post"]
+        for group, part in ((gets, 1 - _POSTS), (posts, _POSTS)):
+            for operation in group:
+                _ask(root, operation, max(int(requests * part / len(group)), 1), tally)
+        # There are only so many ways to get a health page: posts make up for what is missing.
+        while tally.made < requests:
+            for operation in posts:
+                _ask(root, operation, max(1, -(-(requests - tally.made) // len(posts))), tally)
     return Measurement(
         name="fuzz",
-        title=f"of {sum(statuses.values())} random requests, 5xx, undocumented or unanswered",
+        title=f"of {tally.made} random requests, 5xx, undocumented or unanswered",
         unit="requests",
-        value=float(len(failures)),
+        value=float(len(tally.failures)),
         bar=0.0,
         sense="at most",
-        note=f"slowest {slowest:.1f} s; " + ", ".join(f"{n} x {s}" for s, n in statuses.items()),
-        figures={"failures": list(failures[:50]), "slowest_s": slowest, **dict(statuses)},
+        note=f"slowest {tally.slowest_s:.1f} s; "
+        + ", ".join(f"{n} x {s}" for s, n in tally.statuses.items()),
+        figures={
+            "failures": list(tally.failures[:50]),
+            "slowest_s": tally.slowest_s,
+            **dict(tally.statuses),
+        },
     )
