@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentspark.cli.adapt import adapt, check_sources
 from agentspark.cli.console import err, out, say
 from agentspark.cli.options import Model
+from agentspark.dspark.kinds import Backbone, Family, HeadType
 
 if TYPE_CHECKING:
     from agentspark.train.config import TrainConfig
@@ -20,30 +21,6 @@ _STEPS = 20_000
 _LR = 2e-3
 # A trained drafter is moved gently.
 _ADAPT_LR = 5e-4
-
-
-class Family(StrEnum):
-    """The kind of drafter."""
-
-    DSPARK = "dspark"
-    DFLASH = "dflash"
-    EAGLE3 = "eagle3"
-    MTP = "mtp"
-
-
-class Style(StrEnum):
-    """The style of the draft layers."""
-
-    QWEN3 = "qwen3"
-    GEMMA4 = "gemma4"
-
-
-class Head(StrEnum):
-    """The sequential head."""
-
-    VANILLA = "vanilla"
-    GATED = "gated"
-    RNN = "rnn"
 
 
 Prompts = Annotated[
@@ -74,7 +51,7 @@ FamilyName = Annotated[
     Family | None, typer.Option(help="Kind of drafter (dspark); all train on the same data.")
 ]
 BackboneStyle = Annotated[
-    Style | None, typer.Option(help="Style of the draft layers (the target's own).")
+    Backbone | None, typer.Option(help="Style of the draft layers (the target's own).")
 ]
 Layers = Annotated[int | None, typer.Option(help="Draft layers (2; eagle3 and mtp have 1).")]
 BlockSize = Annotated[
@@ -88,7 +65,7 @@ AnchorDrafts = Annotated[
         show_default=False,
     ),
 ]
-HeadType = Annotated[Head | None, typer.Option(help="dspark: sequential head (vanilla).")]
+HeadKind = Annotated[HeadType | None, typer.Option(help="dspark: sequential head (vanilla).")]
 MarkovRank = Annotated[int | None, typer.Option(help="dspark: rank of the head (64).")]
 DraftVocab = Annotated[
     int | None, typer.Option(help="Tokens it can draft (8192; 0: all); --init may have fewer.")
@@ -133,7 +110,7 @@ def train(
     layers: Layers = None,
     block_size: BlockSize = None,
     anchor_drafts: AnchorDrafts = None,
-    head: HeadType = None,
+    head: HeadKind = None,
     markov_rank: MarkovRank = None,
     draft_vocab: DraftVocab = None,
     max_responses: MaxResponses = None,
@@ -156,14 +133,13 @@ def train(
     With --from-traces, fit the drafter --init to an agent's recorded work instead, and write it
     only if it beats --init on steps held out. Killed or interrupted, the same command goes on.
     """
-    from agentspark.cli.adapt import check_sources
     from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 
     check_sources(prompts, from_traces, init, replay)
     shape = DrafterShape.of(
-        family.value if family else None, backbone=backbone.value if backbone else None,
-        layers=layers, block_size=block_size, markov_rank=markov_rank, draft_vocab_size=draft_vocab,
-        sample_from_anchor=anchor_drafts, markov_head_type=head.value if head else None,
+        family, backbone=backbone, layers=layers, block_size=block_size,
+        sample_from_anchor=anchor_drafts, markov_rank=markov_rank, markov_head_type=head,
+        draft_vocab_size=draft_vocab,
     )  # fmt: skip
     data = DataConfig(
         max_responses=max_responses, samples=samples, max_tokens=max_tokens,
@@ -180,20 +156,13 @@ def train(
     )  # fmt: skip
     if not from_traces:
         return _train(config, data_licence)
-    return _adapt(config, from_traces, replay or [], replay_share, (steps, minutes) == (None, None))
+    whole = steps is None and minutes is None
+    adapt(config, tuple(from_traces), tuple(replay or ()), replay_share, whole, _command())
 
 
 def _rate(asked: float | None, adapts: bool) -> float:
     usual = _ADAPT_LR if adapts else _LR
     return usual if asked is None else asked
-
-
-def _adapt(
-    config: TrainConfig, traces: list[Path], replay: list[Path], share: float, whole: bool
-) -> None:
-    from agentspark.cli.adapt import adapt
-
-    adapt(config, tuple(traces), tuple(replay), share, whole, _command())
 
 
 def _train(config: TrainConfig, data_licence: str | None) -> None:

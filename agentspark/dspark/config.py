@@ -6,16 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from agentspark.dspark.gemma4_fields import ARCHITECTURE as GEMMA4_ARCHITECTURE
 from agentspark.dspark.gemma4_fields import flat_fields, gemma4_fields, is_gemma4
+from agentspark.dspark.kinds import BACKBONES, CHAINS, HEAD_TYPES, Backbone, Family, HeadType
 from agentspark.dspark.speculators import deepspec_fields, is_speculators
 from agentspark.errors import DrafterFormatError
-
-HeadType = Literal["vanilla", "gated", "rnn"]
-Family = Literal["dspark", "dflash", "eagle3", "mtp"]
-Backbone = Literal["qwen3", "gemma4"]
 
 # What a family's checkpoints call themselves. Those of the chains (one token after the other,
 # ``chain.py``) are laid out as this library writes them.
@@ -25,10 +22,6 @@ ARCHITECTURES: dict[Family, str] = {
     "eagle3": "AgentsparkEagle3Model",
     "mtp": "AgentsparkMTPModel",
 }
-FAMILIES: tuple[Family, ...] = tuple(ARCHITECTURES)
-CHAINS: frozenset[Family] = frozenset(("eagle3", "mtp"))
-BACKBONES: tuple[Backbone, ...] = ("qwen3", "gemma4")
-HEAD_TYPES: tuple[HeadType, ...] = ("vanilla", "gated", "rnn")
 _ACTIVATIONS = ("silu", "gelu_pytorch_tanh")
 CONFIG_FILE = "config.json"
 

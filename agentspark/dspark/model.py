@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from agentspark.dspark.backbone import DraftBackbone
 from agentspark.dspark.chain import ChainBackbone
 from agentspark.dspark.confidence import ConfidenceHead
-from agentspark.dspark.config import CHAINS, DrafterConfig
+from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.heads import MarkovHead, build_head
+from agentspark.dspark.kinds import CHAINS
 from agentspark.errors import DrafterFormatError
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from agentspark.drafting.loading import AUTO, shipped_drafter
 from agentspark.dspark.check import check_drafter, target_fingerprint
 from agentspark.dspark.checkpoint import load_drafter
-from agentspark.dspark.config import Backbone, DrafterConfig
+from agentspark.dspark.config import DrafterConfig
+from agentspark.dspark.kinds import Backbone
 from agentspark.dspark.model import DraftModel, build_model
 from agentspark.errors import (
     ConfigError,

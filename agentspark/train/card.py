@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from agentspark.dspark.config import DrafterConfig, Family
+from agentspark.dspark.config import DrafterConfig
+from agentspark.dspark.kinds import Family
 from agentspark.train.config import OptimConfig
 from agentspark.train.evaluate import OfflineTau
 

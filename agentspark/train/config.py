@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentspark.config import Dtype
-from agentspark.dspark.config import CHAINS, Backbone, Family, HeadType
+from agentspark.dspark.kinds import CHAINS, Backbone, Family, HeadType
 from agentspark.errors import ConfigError
 from agentspark.train.loss import LossWeights
 
