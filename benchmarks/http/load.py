@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agentspark.engine.params import Labels
@@ -31,20 +32,24 @@ class Load:
 async def run_load(
     url: str, chats: Sequence[Chat], streams: int, arm: Arm, salt: str, max_tokens: int
 ) -> Load:
-    """Answer all chats, ``streams`` at a time, every stream one after the other."""
-    waiting = list(enumerate(chats))
+    """Answer all chats, ``streams`` at a time, every stream one after the other.
+
+    Nothing is cached when a load begins. What different chats have in common is then found in the
+    cache as it would be in service; a chat that is asked again, as there are not enough, is not.
+    """
+    waiting = list(zip(_times_asked(chats), chats, strict=True))
 
     async def stream(client: AsyncClient) -> int:
         tokens = 0
         while waiting:
-            number, chat = waiting.pop(0)
+            before, chat = waiting.pop(0)
             async for chunk in client.chat_stream(
                 chat.messages,
                 labels=Labels(arm=arm),
                 temperature=0,
                 max_tokens=max_tokens,
                 ignore_eos=True,
-                cache_salt=f"{streams}/{arm}/{salt}/{number}",
+                cache_salt=f"{streams}/{arm}/{salt}/{before}",
             ):
                 tokens += chunk.usage.completion_tokens if chunk.usage is not None else 0
         return tokens
@@ -53,3 +58,11 @@ async def run_load(
         began = time.perf_counter()
         tokens = await asyncio.gather(*(stream(client) for _ in range(streams)))
         return Load(sum(tokens), time.perf_counter() - began)
+
+
+def _times_asked(chats: Sequence[Chat]) -> Iterator[int]:
+    """How often each chat was asked before."""
+    asked: Counter[str] = Counter()
+    for chat in chats:
+        yield asked[chat.id]
+        asked[chat.id] += 1
