@@ -21,7 +21,7 @@ STREAMS = (1, 2, 4, 8, 16)
 
 # Every stream answers so many chats, or more where there are few streams: drafts are kept more
 # often in one text than in another, so streams end at different times, the last ones alone.
-_CHATS_EACH = 4
+_CHATS_EACH = 8
 # One stream and eight run next to each other, as their speeds are compared too.
 _ORDER = (2, 1, 8, 4, 16)
 _SCALE_BAR = 3.0
