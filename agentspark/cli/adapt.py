@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,8 @@ def check_sources(
 
 def adapt(
     config: TrainConfig,
-    traces: tuple[Path, ...],
-    replay: tuple[Path, ...],
+    traces: Sequence[Path],
+    replay: Sequence[Path],
     replay_share: float,
     by_epochs: bool,
     command: str,
@@ -41,9 +42,9 @@ def adapt(
     from agentspark.train.adapt import AdaptConfig, adapt_drafter
     from agentspark.train.progress import rich_stages
 
-    settings = AdaptConfig(traces=traces, replay=replay, replay_share=replay_share)
+    settings = AdaptConfig(traces=tuple(traces), replay=tuple(replay), replay_share=replay_share)
     if not by_epochs:
-        settings = AdaptConfig(traces=traces, replay=replay, replay_share=replay_share, epochs=None)
+        settings = replace(settings, epochs=None)
     outcome = adapt_drafter(config, settings, rich_stages(err()), command=command)
     for warning in outcome.warnings:
         say(warning)

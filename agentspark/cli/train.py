@@ -137,9 +137,8 @@ def train(
 
     check_sources(prompts, from_traces, init, replay)
     shape = DrafterShape.of(
-        family, backbone=backbone, layers=layers, block_size=block_size,
-        sample_from_anchor=anchor_drafts, markov_rank=markov_rank, markov_head_type=head,
-        draft_vocab_size=draft_vocab,
+        family, backbone=backbone, layers=layers, block_size=block_size, markov_rank=markov_rank,
+        sample_from_anchor=anchor_drafts, markov_head_type=head, draft_vocab_size=draft_vocab,
     )  # fmt: skip
     data = DataConfig(
         max_responses=max_responses, samples=samples, max_tokens=max_tokens,
@@ -156,8 +155,7 @@ def train(
     )  # fmt: skip
     if not from_traces:
         return _train(config, data_licence)
-    whole = steps is None and minutes is None
-    adapt(config, tuple(from_traces), tuple(replay or ()), replay_share, whole, _command())
+    adapt(config, from_traces, replay or [], replay_share, not (steps or minutes), _command())
 
 
 def _rate(asked: float | None, adapts: bool) -> float:
