@@ -24,6 +24,7 @@ class Stacking:
     ``taken [kv_heads * size]``: the query ``row * heads + head`` that stands at every place of
     ``[kv_heads, size]``. ``given [rows * heads]``: the place of ``[size, kv_heads]`` where the
     result of each is. ``starts``: the first place of each tile, whose parts follow one another.
+    ``size``: the places of one key head; ``heads``: the query heads of a row.
     """
 
     taken: torch.Tensor
