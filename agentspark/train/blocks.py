@@ -1,8 +1,8 @@
 """Many blocks of many sequences in one drafter pass.
 
 Linear layers run on all tokens of a step at once; attention runs sequence by sequence
-(``packed.py``), on CUDA in one call under a block mask (``flex.py``). Chains take a step for each
-slot (``chains.py``).
+(``packed.py``), on CUDA in one call for a padded batch under a mask (``padded.py``). Chains take a
+step for each slot (``chains.py``).
 """
 
 from __future__ import annotations

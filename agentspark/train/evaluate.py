@@ -77,7 +77,7 @@ def walk(lengths: list[int]) -> tuple[int, int]:
 
 def offline_tau(model: DraftModel, examples: Iterable[Example]) -> OfflineTau:
     """Return accepted lengths over held-out examples (greedy responses for ``greedy``)."""
-    columns = column_map(model)
+    columns = column_map(model).to(model.backbone.fc.weight.device)
     block = model.config.block_size
     tokens = rounds = 0
     expected, blocks = 0.0, 0

@@ -7,13 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from agentspark.errors import TrainError, UnsupportedModelError
 from agentspark.train.rows import Example
 
-# Rows whose full-vocabulary logits are held at once.
-_ROWS = 128
+# Rows whose full-vocabulary logits are held at once; a GPU is filled by more.
+_ROWS, _CUDA_ROWS = 128, 8192
+# Tokens of one pass over several sequences, their padding included.
+_PASS_TOKENS = 32_768
 
 
 def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
@@ -66,14 +69,49 @@ class TargetReader:
         self.embed, self.lm_head = target_matrices(model)
         self.cap = logit_cap(model)
 
-    @torch.inference_mode()
     def read(self, tokens: Sequence[int], start: int) -> Example:
-        """Return the example of one sequence whose response begins at ``start``."""
-        if not 0 < start < len(tokens):
-            raise TrainError(
-                f"a sequence of {len(tokens)} tokens with its response at {start} has no prompt "
-                "or no response: leave it out."
+        """Return the example of one sequence whose response begins at ``start``, on the CPU."""
+        return self.read_many([(tokens, start)])[0].cpu()
+
+    @torch.inference_mode()
+    def read_many(self, sequences: Sequence[tuple[Sequence[int], int]]) -> list[Example]:
+        """Return the examples of ``(tokens, start)``, in order, on the target's device.
+
+        Sequences of like length share a pass, padded at their ends, where nothing before sees it.
+        """
+        for tokens, start in sequences:
+            if not 0 < start < len(tokens):
+                raise TrainError(
+                    f"a sequence of {len(tokens)} tokens with its response at {start} has no "
+                    "prompt or no response: leave it out."
+                )
+        found: dict[int, Example] = {}
+        for group in _passes([len(tokens) for tokens, _ in sequences]):
+            some = [sequences[i] for i in group]
+            found.update(zip(group, self._read_pass(some), strict=True))
+        return [found[i] for i in range(len(sequences))]
+
+    def _read_pass(self, sequences: Sequence[tuple[Sequence[int], int]]) -> list[Example]:
+        rows = [torch.tensor(list(tokens)) for tokens, _ in sequences]
+        hidden, state = self._run(pad_sequence(rows, batch_first=True).to(self.embed.device))
+        # The first token has no context to be drafted from.
+        firsts = [1 if self.prompts else start for _, start in sequences]
+        lasts = [s[first : r.numel()] for s, r, first in zip(state, rows, firsts, strict=True)]
+        sizes = [last.shape[0] for last in lasts]
+        log_norm, best = self._predict(torch.cat(lasts))
+        return [
+            Example(
+                tokens=row, start=start, hidden=whole[: row.numel()].to(torch.bfloat16),
+                last=last.to(torch.bfloat16), log_norm=norms, best=likely,
             )
+            for row, (_, start), whole, last, norms, likely in zip(
+                rows, sequences, hidden, lasts, log_norm.split(sizes), best.split(sizes),
+                strict=True,
+            )
+        ]  # fmt: skip
+
+    def _run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the chosen layers' states ``[B, S, m * d]`` and the last ones ``[B, S, d]``."""
         kept: dict[int, Tensor] = {}
 
         def keep(layer: int, output: Any) -> None:
@@ -87,30 +125,29 @@ class TargetReader:
             for i, module in zip(self.layer_ids, modules, strict=True)
         ]
         try:
-            ids = torch.tensor([list(tokens)], device=self.embed.device)
             output = self.model.base_model(input_ids=ids, use_cache=False)
         finally:
             for hook in hooks:
                 hook.remove()
-        # The first token has no context to be drafted from.
-        last = output.last_hidden_state[0, 1 if self.prompts else start :]
-        log_norm, best = self._predict(last)
-        hidden = torch.cat([kept[i].view(len(tokens), -1) for i in self.layer_ids], dim=-1)
-        return Example(
-            tokens=ids[0].cpu(),
-            start=start,
-            hidden=hidden.to("cpu", torch.bfloat16),
-            last=last.to("cpu", torch.bfloat16),
-            log_norm=log_norm.cpu(),
-            best=best.cpu(),
-        )
+        hidden = torch.cat([kept[i].view(*ids.shape, -1) for i in self.layer_ids], dim=-1)
+        return hidden, output.last_hidden_state
 
     def _predict(self, last: Tensor) -> tuple[Tensor, Tensor]:
         norms, best = [], []
-        for rows in last.split(_ROWS):
+        for rows in last.split(_CUDA_ROWS if last.is_cuda else _ROWS):
             logits = rows @ self.lm_head.t()
             if self.cap is not None:
                 logits = torch.tanh(logits / self.cap) * self.cap
             norms.append(torch.logsumexp(logits.float(), dim=-1))
             best.append(logits.argmax(dim=-1))
         return torch.cat(norms), torch.cat(best)
+
+
+def _passes(lengths: Sequence[int]) -> list[list[int]]:
+    """Return the numbers of sequences that are read together, so that little is padded."""
+    passes: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not passes or (len(passes[-1]) + 1) * lengths[i] > _PASS_TOKENS:
+            passes.append([])
+        passes[-1].append(i)
+    return passes

@@ -67,7 +67,7 @@ def accepted_length(tau: OfflineTau, greedy: bool) -> float:
 def measure(model: DraftModel, source: ExampleSource, numbers: list[int]) -> OfflineTau:
     """Measure a drafter on some of a source's sequences; it is left in training mode."""
     model.eval()
-    tau = offline_tau(model, map(source.example, numbers))
+    tau = offline_tau(model, (source.examples([i])[0] for i in numbers))
     model.train()
     return tau
 
@@ -81,7 +81,7 @@ def check_own_words(source: ExampleSource, traced: AbstractSet[str]) -> None:
     entries = [(index, source.entry(index)) for index in range(len(source))]
     greedy = [index for index, e in entries if e.id in traced and e.temperature == 0.0]
     for index in greedy[:_CHECKED]:
-        example = source.example(index)
+        example = source.examples([index])[0]
         same = example.own_words
         agreed, compared = agreed + int(same.sum()), compared + same.numel()
     if compared and agreed < _OWN_SHARE * compared:

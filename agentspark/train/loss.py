@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from agentspark.dspark.model import DraftModel
 from agentspark.train.blocks import Example, Rows
 
-# Logits held at once: a few megabytes, so that they stay in a CPU's cache.
-CHUNK_ELEMENTS = 1 << 20
+# Logits held at once: a few megabytes, so that they stay in a CPU's cache; what fills a GPU.
+CHUNK_ELEMENTS, CUDA_CHUNK_ELEMENTS = 1 << 20, 1 << 27
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,8 @@ class _HeadLoss(torch.autograd.Function):
         need = any(ctx.needs_input_grad)
         d_hidden, d_latent = torch.empty_like(hidden), torch.empty_like(latent)
         d_w2 = torch.zeros_like(w2, dtype=torch.float32)
-        step = max(1, CHUNK_ELEMENTS // vocab)
+        most = CUDA_CHUNK_ELEMENTS if hidden.is_cuda else CHUNK_ELEMENTS
+        step = max(1, most // vocab)
         for low in range(0, rows, step):
             at = slice(low, low + step)
             known = label[at, None]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from agentspark.dspark.layer import Attend
-from agentspark.train.flex import packed_flex
+from agentspark.train.padded import packed_padded
 
 
 def packed_attend(
@@ -32,7 +32,7 @@ def packed_attend(
     """
     device = context[0][0].device
     if device.type == "cuda":
-        return packed_flex(context, lengths, anchors)
+        return packed_padded(context, lengths, anchors)
     spans = [int(n) for n in lengths]
     counts = [a.numel() for a in anchors]
     masks = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,7 +35,14 @@ class Example:
     @property
     def own_words(self) -> Tensor:
         """``[S - start - 1]``: whether the response's later tokens are the most likely ones."""
-        return self.best[self.start - self.first : -1] == self.tokens[self.start + 1 :]
+        return self.best[self.start - self.first : -1].cpu() == self.tokens[self.start + 1 :]
+
+    def cpu(self) -> Example:
+        """Return the example with its tensors on the CPU, where ``tokens`` always are."""
+        return replace(
+            self, hidden=self.hidden.cpu(), last=self.last.cpu(),
+            log_norm=self.log_norm.cpu(), best=self.best.cpu(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ class ExampleSource(Protocol):
     def entry(self, index: int) -> Entry:
         """Return what is known of a sequence without computing it."""
 
-    def example(self, index: int) -> Example:
-        """Return the sequence with the target's states."""
+    def examples(self, numbers: Sequence[int]) -> list[Example]:
+        """Return sequences with the target's states, in the order asked for."""
 
 
 class OnlineSource:
@@ -51,10 +51,12 @@ class OnlineSource:
         first = 1 if self.reader.prompts else start
         return Entry(r.id, r.kind, r.temperature, start, 0, start + len(r.token_ids), 0, first)
 
-    def example(self, index: int) -> Example:
-        """Run the target over one response."""
-        r = self.responses[index]
-        return self.reader.read([*r.prompt_token_ids, *r.token_ids], len(r.prompt_token_ids))
+    def examples(self, numbers: Sequence[int]) -> list[Example]:
+        """Run the target over some responses, several at once."""
+        some = [self.responses[i] for i in numbers]
+        return self.reader.read_many(
+            [([*r.prompt_token_ids, *r.token_ids], len(r.prompt_token_ids)) for r in some]
+        )
 
 
 @dataclass(frozen=True, slots=True)

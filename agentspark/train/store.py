@@ -127,6 +127,10 @@ class FeatureStore:
             best=file.get_slice("best")[rows].to(torch.int64),
         )
 
+    def examples(self, numbers: Sequence[int]) -> list[Example]:
+        """Read some sequences."""
+        return [self.example(i) for i in numbers]
+
     def next_shard(self) -> Path:
         """Return the path for the next shard."""
         return self.folder / f"shard-{len(self._seen):05d}.safetensors"

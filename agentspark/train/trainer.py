@@ -150,7 +150,7 @@ class Trainer:
         # Where there are fewer sequences than ranks, some of them see the same one.
         mine = chosen[self.ranks.rank :: self.ranks.world] or chosen[-1:]
         numbers = [self.split.train[i] for i in mine]
-        examples = [self.source.example(i) for i in numbers]
+        examples = self.source.examples(numbers)
         anchors: list[Tensor] = [
             step_anchors(
                 (c.seed, before.step, i), e.first, e.start, e.tokens.numel(),
@@ -205,7 +205,8 @@ class Trainer:
         """Measure accepted length on the held-out sequences and log it."""
         self.model.eval()
         with torch.no_grad(), self.optimizer.averaged():
-            tau = offline_tau(self.model, map(self.source.example, self.split.held_out))
+            held = (self.source.examples([i])[0] for i in self.split.held_out)
+            tau = offline_tau(self.model, held)
         self.model.train()
         self.log.write(
             "evaluation", step=self.cursor.step, elapsed_s=self.elapsed_s,

@@ -8,7 +8,7 @@ import torch
 from agentspark.dspark.backbone import plain_attend
 from agentspark.train import blocks, chains
 from agentspark.train.blocks import run_blocks
-from agentspark.train.flex import packed_flex
+from agentspark.train.padded import packed_padded
 from tests.dspark.small import pruned, small_config, small_drafter, small_model
 
 
@@ -55,36 +55,31 @@ def test_a_block_sees_nothing_of_its_anchor_or_later(model, make_example):
     assert not torch.allclose(rows.hidden[4:], again.hidden[4:])
 
 
-@torch.no_grad()
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_one_call_under_a_block_mask_is_the_same(model, make_example, monkeypatch):
-    examples = [make_example(140, 5, 1), make_example(60, 3, 2), make_example(11, 3, 3)]
-    anchors = [torch.arange(5, 139, 3), torch.tensor([4, 30, 58]), torch.tensor([9])]
-    want = run_blocks(model, examples, anchors).hidden
-    monkeypatch.setattr(blocks, "packed_attend", packed_flex)
-    got = run_blocks(model, examples, anchors).hidden
-    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)
-
-
-@torch.no_grad()
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_steps_of_a_chain_see_the_same_under_a_block_mask(make_example, monkeypatch):
-    plain = {"markov_rank": 0, "enable_confidence_head": False, "num_hidden_layers": 1}
-    eagle = small_model(small_config(family="eagle3", confidence_head_with_markov=False, **plain))
-    examples = [make_example(60, 5, 1), make_example(40, 3, 2)]
-    anchors = [torch.arange(5, 59, 3), torch.tensor([4, 30, 38])]
-    want = run_blocks(eagle, examples, anchors).hidden
-    monkeypatch.setattr(chains, "packed_attend", packed_flex)
-    got = run_blocks(eagle, examples, anchors).hidden
-    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)
-
-
 def gradients(model, examples, anchors):
     """The rows' states and every weight's gradient of a sum over them."""
     hidden = run_blocks(model, examples, anchors).hidden
     (hidden * torch.linspace(-1, 1, hidden.numel()).view_as(hidden).to(hidden)).sum().backward()
     grads = {n: p.grad.cpu() for n, p in model.backbone.named_parameters() if p.grad is not None}
     return hidden.detach().cpu(), grads
+
+
+def chain_drafter():
+    plain = {"markov_rank": 0, "enable_confidence_head": False, "num_hidden_layers": 1}
+    return small_model(small_config(family="eagle3", confidence_head_with_markov=False, **plain))
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_one_padded_batch_gives_the_same_states_and_gradients(chained, make_example, monkeypatch):
+    examples = [make_example(60, 5, 1), make_example(40, 3, 2), make_example(11, 3, 3)]
+    anchors = [torch.arange(5, 59, 3), torch.tensor([4, 30, 38]), torch.tensor([9])]
+    build = chain_drafter if chained else lambda: small_drafter(pruned(head_dim=16))
+    want, want_grads = gradients(build(), examples, anchors)
+    for module in (blocks, chains):
+        monkeypatch.setattr(module, "packed_attend", packed_padded)
+    got, got_grads = gradients(build(), examples, anchors)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)
+    for name, grad in want_grads.items():
+        torch.testing.assert_close(got_grads[name], grad, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.gpu

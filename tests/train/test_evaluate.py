@@ -10,6 +10,7 @@ import torch
 
 from agentspark.dspark.backbone import plain_attend
 from agentspark.train.evaluate import offline_tau, walk
+from tests.dspark.small import pruned, small_drafter
 
 
 def draft(model, example, anchor: int) -> list[int]:
@@ -65,3 +66,12 @@ def test_sampled_responses_do_not_count_as_greedy(model, make_example):
 def test_walk_steps_over_accepted_tokens():
     assert walk([0, 2, 9, 9, 0]) == (5, 3)
     assert walk([]) == (0, 0)
+
+
+@pytest.mark.gpu
+def test_on_cuda_a_drafter_is_measured_as_on_the_cpu(make_example):
+    examples = [make_example(40, 4, 1), make_example(30, 5, 2)]
+    want = offline_tau(small_drafter(pruned(head_dim=16)), examples)
+    got = offline_tau(small_drafter(pruned(head_dim=16)).cuda(), examples)
+    assert got.anchors == want.anchors
+    assert got.sampled == pytest.approx(want.sampled, rel=1e-2)

@@ -9,6 +9,7 @@ import torch
 
 from agentspark.errors import TrainError, UnsupportedModelError
 from agentspark.models.target import Target, load_target
+from agentspark.train import features
 from agentspark.train.build import drafter_config, mask_token, new_drafter, spread_layers
 from agentspark.train.config import DrafterShape
 from agentspark.train.extract import extract_features
@@ -53,6 +54,20 @@ def test_predictions_of_the_prompt_come_before_those_of_the_response(target):
     with torch.no_grad():
         logits = target.model(torch.tensor([TOKENS])).logits[0]
     assert torch.equal(both.best, logits[1:].argmax(-1))
+
+
+def test_sequences_read_together_are_read_as_alone(target, monkeypatch):
+    reader = TargetReader(target.model, (-1, 1), prompts=True)
+    some = [(TOKENS[: 4 + i % 5], 2 + i % 2) for i in range(7)]
+    monkeypatch.setattr(features, "_PASS_TOKENS", 20)  # three passes, the shortest ones first
+    together = reader.read_many(some)
+    for (tokens, start), got in zip(some, together, strict=True):
+        want = reader.read(tokens, start)
+        assert torch.equal(got.tokens, want.tokens) and got.start == start
+        torch.testing.assert_close(got.hidden, want.hidden)
+        torch.testing.assert_close(got.last, want.last)
+        torch.testing.assert_close(got.log_norm, want.log_norm)
+        assert torch.equal(got.best, want.best)
 
 
 def test_impossible_requests_are_refused(target):
