@@ -15,6 +15,7 @@ from agentspark.cli.options import (
     Precision,
     Switch,
     engine_config,
+    parse_numbers,
     parse_verify,
 )
 
@@ -66,7 +67,7 @@ def evaluate(
 
     config = EvalConfig(
         target=target, contestants=parse_contestants(_names(drafter)), prompts=prompts,
-        limit=limit, max_tokens=max_tokens, temperatures=_numbers(temperatures), seed=seed,
+        limit=limit, max_tokens=max_tokens, temperatures=parse_numbers(temperatures), seed=seed,
         verify=parse_verify(verify), engine=engine_config(exact=exact, dtype=dtype),
     )  # fmt: skip
     _show(_run(config, out), out)
@@ -119,10 +120,3 @@ def _notes(found: Evaluation) -> None:
 
 def _names(value: str) -> list[str]:
     return [name.strip() for name in value.split(",") if name.strip()]
-
-
-def _numbers(value: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in value.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(f"{value!r} must be numbers separated by commas") from error

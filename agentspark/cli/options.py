@@ -81,3 +81,11 @@ def engine_config(*, exact: Switch, dtype: Precision = Precision.BFLOAT16) -> En
 
     name: Dtype = "float32" if dtype is Precision.FLOAT32 else "bfloat16"
     return EngineConfig(exact=exact is Switch.ON, dtype=name)
+
+
+def parse_numbers(value: str) -> tuple[float, ...]:
+    """Read numbers separated by commas; ``BadParameter`` where they are none."""
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r} must be numbers separated by commas") from error

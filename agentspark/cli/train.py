@@ -11,7 +11,7 @@ import typer
 
 from agentspark.cli.adapt import adapt, check_sources
 from agentspark.cli.console import err, out, say
-from agentspark.cli.options import Model
+from agentspark.cli.options import Model, parse_numbers
 from agentspark.dspark.kinds import Backbone, Family, HeadType
 
 if TYPE_CHECKING:
@@ -74,13 +74,18 @@ MaxResponses = Annotated[int | None, typer.Option(help="Train on so many respons
 Samples = Annotated[
     int, typer.Option(help="Responses to each prompt, which is read once: cheaper than prompts.")
 ]
+Temperatures = Annotated[
+    str, typer.Option(help="Of the responses in turn, separated by commas; 0 once for a prompt.")
+]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens per response.")]
 MaxPrompt = Annotated[int, typer.Option(help="Leave longer prompts out (tokens).")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Prompts answered at once.")]
 Steps = Annotated[int | None, typer.Option(help="Most training steps.")]
 Minutes = Annotated[float | None, typer.Option(help="Most minutes of training.")]
+Batch = Annotated[int, typer.Option(help="Responses per training step; a GPU is filled by 64.")]
+Anchors = Annotated[int, typer.Option(help="Places in each response to learn from at a step.")]
 PromptAnchors = Annotated[
-    int, typer.Option(min=0, help="Places in each prompt to learn from, beside its response's 32.")
+    int, typer.Option(min=0, help="Places in each prompt to learn from, beside its response's.")
 ]
 Ema = Annotated[
     float | None, typer.Option(help="Measure and write an average of the weights of this decay.")
@@ -115,12 +120,15 @@ def train(
     draft_vocab: DraftVocab = None,
     max_responses: MaxResponses = None,
     samples: Samples = 1,
+    temperatures: Temperatures = "0,0.8",
     max_tokens: MaxTokens = 256,
     max_prompt_tokens: MaxPrompt = 1024,
     concurrency: Concurrency = 96,
     steps: Steps = None,
     minutes: Minutes = None,
     lr: LearningRate = None,
+    batch: Batch = 4,
+    anchors: Anchors = 32,
     prompt_anchors: PromptAnchors = 0,
     ema: Ema = None,
     max_disk: MaxDisk = 20.0,
@@ -141,13 +149,14 @@ def train(
         sample_from_anchor=anchor_drafts, markov_head_type=head, draft_vocab_size=draft_vocab,
     )  # fmt: skip
     data = DataConfig(
-        max_responses=max_responses, samples=samples, max_tokens=max_tokens,
-        max_prompt_tokens=max_prompt_tokens, concurrency=concurrency,
+        max_responses=max_responses, samples=samples, temperatures=parse_numbers(temperatures),
+        max_tokens=max_tokens, max_prompt_tokens=max_prompt_tokens, concurrency=concurrency,
         max_disk_bytes=int(max_disk * (1 << 30)), online=online,
     )  # fmt: skip
     optim = OptimConfig(
-        steps=_STEPS if steps is None else steps, minutes=minutes, seed=seed, ema=ema,
-        lr=_rate(lr, bool(from_traces)), prompt_anchors=prompt_anchors,
+        steps=_STEPS if steps is None else steps, minutes=minutes, sequences_per_step=batch,
+        anchors_per_sequence=anchors, prompt_anchors=prompt_anchors, seed=seed, ema=ema,
+        lr=_rate(lr, bool(from_traces)),
     )  # fmt: skip
     config = TrainConfig(
         target=model, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,

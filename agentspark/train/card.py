@@ -44,7 +44,9 @@ class TrainingFacts:
 
 
 def hardware_text(threads: int) -> str:
-    """Describe this machine as far as Python knows it."""
+    """Describe what trains here, as far as it is known: the GPU, else the processor."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -87,8 +89,8 @@ def write_card(
         f"loss {loss.ce:g} CE + {loss.l1:g} L1 + {loss.confidence:g} confidence, position decay "
         f"{loss.decay}, seed {optim.seed}"
         + (f", weights averaged with decay {optim.ema:g}" if optim.ema else ""),
-        f"- {optim.anchors_per_sequence} anchors of a response and {optim.prompt_anchors} of its "
-        "prompt at a time",
+        f"- {optim.sequences_per_step} responses a step, {optim.anchors_per_sequence} anchors of "
+        f"each and {optim.prompt_anchors} of its prompt at a time",
         f"- Command: {f'`{facts.command}`' if facts.command else 'not recorded'}",
         *(f"- {note}" for note in facts.notes),
         "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 
 def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_path):
     prompts = jsonl(
@@ -15,8 +17,14 @@ def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_p
     said = cli(
         "train", "--prompts", prompts, "--out", out, "--model", tiny_target_dir, "--layers", 1,
         "--block-size", 3, "--draft-vocab", 0, "--max-tokens", 16, "--steps", 3, "--online",
+        "--temperatures", "0.5,1", "--batch", 2, "--anchors", 5,
     )  # fmt: skip
     assert said.code == 0, said.err
+    lines = (out / "work" / "responses.jsonl").read_text().splitlines()
+    assert {json.loads(line)["temperature"] for line in lines} == {0.5, 1.0}
+    card = (out / "README.md").read_text()
+    assert "3 steps, 30 anchors" in card
+    assert "2 responses a step, 5 anchors of each" in card
     assert said.out.strip().splitlines()[-1] == str(out)
     assert "12 responses; accepted length on held-out ones" in said.err
     assert (out / "model.safetensors").exists()
@@ -30,6 +38,7 @@ def test_options_that_cannot_be_are_named(cli, jsonl, tiny_target_dir, tmp_path)
     said = cli(*args, "--steps", 0)
     assert (said.code, said.err[:14]) == (1, "error: steps=0")
     assert cli(*args, "--head", "other").code == 2
+    assert cli(*args, "--temperatures", "0;1").code == 2
 
 
 def test_sources_that_do_not_go_together_are_a_usage_error(cli, jsonl, tmp_path):
