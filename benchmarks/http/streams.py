@@ -35,14 +35,14 @@ def measure(settings: Settings) -> list[Measurement]:
 
     The arms take turns at every number of streams, and a ratio is the median over these pairs.
     """
-    chats = read_chats(settings)
+    chats = read_chats(settings)[: max(STREAMS)]
     loads: Loads = {arm: {streams: [] for streams in STREAMS} for arm in ARMS}
     work = [(repeat, streams) for repeat in range(settings.repeats) for streams in _ORDER]
     with in_process(settings) as server:
         asyncio.run(run_load(server.url, chats[:2], 2, "accelerated", "", settings.max_tokens))
         for turn, (repeat, streams) in enumerate(track(work, "streams over HTTP")):
-            count = max(_CHATS_EACH * streams, *STREAMS)
-            wanted = [chats[at % len(chats)] for at in range(count)]
+            # Whole times over: texts differ in speed, and loads are compared with each other.
+            wanted = chats * -(-max(_CHATS_EACH * streams, *STREAMS) // len(chats))
             for arm in in_turn(ARMS, turn):
                 load = run_load(server.url, wanted, streams, arm, str(repeat), settings.max_tokens)
                 loads[arm][streams].append(asyncio.run(load))
