@@ -24,6 +24,9 @@ def choose_tokens(
 ) -> list[list[int] | RequestError]:
     """Per sequence, the tokens this round commits: its accepted drafts and the token after them.
 
+    A grammar goes along at once: it may be complete before the last of them, or have something
+    else said (see ``grammar/steering.py``).
+
     ``logits`` ``[R, V]`` holds, in the sequences' order, ``1 + len(proposal)`` rows each. Where one
     sequence's choice fails, an error stands in its place and the others' go on.
     """
@@ -37,13 +40,14 @@ def choose_tokens(
         row = rows.stop
         if sequence.plain_greedy and best is not None:
             accepted, bonus = verify_greedy(best[rows], sequence.proposal.token_ids)
-        else:
-            try:
-                accepted, bonus = _processed(sequence, logits[rows], end_ids)
-            except Exception as error:
-                chosen.append(_failure(sequence, error))
-                continue
-        chosen.append([*sequence.proposal.token_ids[:accepted], bonus])
+            chosen.append([*sequence.proposal.token_ids[:accepted], bonus])
+            continue
+        try:
+            accepted, bonus = _processed(sequence, logits[rows], end_ids)
+            tokens = [*sequence.proposal.token_ids[:accepted], bonus]
+            chosen.append(tokens if sequence.grammar is None else sequence.grammar.advance(tokens))
+        except Exception as error:
+            chosen.append(_failure(sequence, error))
     return chosen
 
 

@@ -200,11 +200,13 @@ class Turn:
         choosing = [*decoding, *started]
         chosen = choose_tokens(choosing, outputs.logits, self.end_ids) if choosing else []
         accepted = {
-            sequence: len(tokens)
+            sequence: _accepted(sequence, tokens)
             for sequence, tokens in zip(decoding, chosen, strict=False)
             if not isinstance(tokens, RequestError)
         }
-        self.context.add({**accepted, **chunks}, outputs)
+        # An anchor's row is kept with those of its accepted drafts.
+        kept = {sequence: 1 + count for sequence, count in accepted.items()}
+        self.context.add({**kept, **chunks}, outputs)
         for sequence, count in chunks.items():
             sequence.computed += count
         self._publish(chunks)
@@ -217,14 +219,13 @@ class Turn:
                 self._fail(sequence, tokens)
                 continue
             if sequence in accepted:
-                count_round(sequence, verified, len(tokens) - 1)
-                sequence.computed += len(tokens)
+                count_round(sequence, verified, accepted[sequence])
+                sequence.computed += kept[sequence]
             self._emit(sequence, tokens, raw)
 
     def _emit(self, sequence: Sequence, tokens: list[int], raw: torch.Tensor) -> None:
         complete: FinishReason | None = None
         if (grammar := sequence.grammar) is not None:
-            tokens = tokens[: grammar.advance(tokens)]
             if grammar.failure is not None:
                 self._fail(sequence, _lost(sequence, grammar.failure))
                 return
@@ -301,6 +302,12 @@ class Turn:
         times.commit_s += marks[5] - marks[4]
 
 
+def _accepted(sequence: Sequence, tokens: list[int]) -> int:
+    """How many of ``tokens`` were drafts; the last one was none, unless a grammar ends with it."""
+    most = len(tokens) - (sequence.grammar is None or not sequence.grammar.complete)
+    return min(_common(sequence.proposal.token_ids, tokens), most)
+
+
 def _lost(sequence: Sequence, problem: str) -> RequestError:
     return RequestError(
         f"Request {sequence.request.id} ended: its grammar could not be followed any further "
@@ -309,6 +316,7 @@ def _lost(sequence: Sequence, problem: str) -> RequestError:
 
 
 def _common(a: list[int], b: list[int]) -> int:
+    """Tokens that ``a`` and ``b`` begin with alike."""
     length = min(len(a), len(b))
     if a[:length] == b[:length]:
         return length

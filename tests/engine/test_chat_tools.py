@@ -174,7 +174,7 @@ def test_reasoning_comes_before_everything_and_is_told_apart(engine: Engine) -> 
     state.advance(ids[-6:])
     assert not state.complete
     answer = engine.target.tokenizer.encode('{"b": [2]}')
-    assert state.advance(answer) == len(answer) and state.complete
+    assert state.advance(answer) == answer and state.complete
     off = ChatFormat.of(
         response_format={"type": "json_object"}, template_args={"enable_thinking": False}
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agentspark.engine.grammar.closing import Closing
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.grammar.state import GrammarState
+from agentspark.engine.grammar.steering import Steering
 from agentspark.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class GrammarCompiler:
         self._lock = threading.Lock()
         self._tables: LLTokenizer | None = None
         self._closing: Closing | None = None
-        self._compiled: OrderedDict[Constraint, LLMatcher] = OrderedDict()
+        self._compiled: OrderedDict[Constraint, tuple[LLMatcher, int]] = OrderedDict()
 
     def state(self, constraint: Constraint, limit: int) -> GrammarState:
         """A request's place at the beginning of its grammar; ``limit`` tokens may come.
@@ -43,16 +44,19 @@ class GrammarCompiler:
         Raises ``InvalidRequestError`` naming the field that asked for what cannot be expressed.
         """
         with self._lock:
-            matcher = self._compiled.get(constraint)
-            if matcher is None:
-                matcher = self._compiled[constraint] = self._compile(constraint)
+            found = self._compiled.get(constraint)
+            if found is None:
+                found = self._compile(constraint), self._reach(constraint)
+                self._compiled[constraint] = found
                 while len(self._compiled) > _KEPT:
                     self._compiled.popitem(last=False)
             self._compiled.move_to_end(constraint)
             if self._closing is None:
-                self._closing = Closing(self._tokenizer_tables(), self._end_ids)
+                self._closing = Closing(self._tokenizer_tables())
             closing = self._closing.leaving(constraint.leaving)
-            return GrammarState(matcher.deep_copy(), self._vocab_size, limit, closing)
+            matcher, reach = found
+            steering = Steering(closing, limit, reach)
+            return GrammarState(matcher.deep_copy(), self._vocab_size, steering)
 
     def _compile(self, constraint: Constraint) -> LLMatcher:
         from llguidance import LLMatcher
@@ -70,6 +74,11 @@ class GrammarCompiler:
         if problem is not None:
             raise _refused(constraint.param, problem)
         return matcher
+
+    def _reach(self, constraint: Constraint) -> int:
+        """Tokens that a part of the grammar may take to say: twice those of its longest rule."""
+        tables = self._tokenizer_tables()
+        return 2 * max(len(tables.tokenize_str(rule)) for rule in constraint.lark.splitlines())
 
     def _tokenizer_tables(self) -> LLTokenizer:
         if self._tables is None:

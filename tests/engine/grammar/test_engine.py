@@ -8,7 +8,7 @@ import re
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agentspark.engine.engine import Engine
@@ -18,6 +18,7 @@ from agentspark.engine.request import Request
 from agentspark.engine.result import Completion
 from agentspark.errors import InvalidRequestError
 from benchmarks.random_schemas import random_schema
+from tests.engine.grammar.shortest import shortest
 
 PLAIN = RequestOptions(speculation="off", share_prefix=False)
 PERSON = {
@@ -45,11 +46,15 @@ def run(
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 10_000), limit=st.integers(150, 260), speculate=st.booleans())
+@example(seed=1029, spare=24, speculate=False)  # 126 tokens at least, parts of which are optional
+@example(seed=1029, spare=32, speculate=True)
+@given(seed=st.integers(0, 10_000), spare=st.integers(0, 100), speculate=st.booleans())
 def test_every_output_validates(
-    tiny_engine: Engine, seed: int, limit: int, speculate: bool
+    tiny_engine: Engine, seed: int, spare: int, speculate: bool
 ) -> None:
     schema = random_schema(random.Random(seed))
+    # A way out is found up to two tokens late.
+    limit = len(tiny_engine.target.tokenizer.encode(shortest(schema))) + 2 + spare
     sampling = SamplingParams(max_tokens=limit, temperature=1.0, seed=seed)
     options = RequestOptions() if speculate else PLAIN
     done = run(tiny_engine, Constraint.json_schema(schema), sampling, options)

@@ -1,0 +1,151 @@
+"""What a request says in few tokens: it ends in time, and is left alone where there are many."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentspark.engine.grammar import bits
+from agentspark.engine.grammar.answers import AnswerGrammar, Callable
+from agentspark.engine.grammar.closing import Closing
+from agentspark.engine.grammar.compiler import GrammarCompiler
+from agentspark.engine.grammar.constraint import Constraint
+from agentspark.engine.grammar.schema import schema_text
+from agentspark.engine.grammar.state import GrammarState
+from agentspark.models.tools.formats import HERMES, MISTRAL
+from agentspark.models.tools.reasoning import ReasoningFormat
+from benchmarks.random_schemas import random_schema, random_tools
+from tests.engine.grammar.shortest import shortest
+
+VOCAB, END = 512, 2
+THINK = ReasoningFormat("<think>", "</think>")
+CHECKED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class Talker:
+    """Wants random tokens that the grammar allows; ``opening`` ones rather than others."""
+
+    def __init__(self, compiler: GrammarCompiler, seed: int, opening: bool) -> None:
+        self._rng = np.random.default_rng(seed)
+        tables = compiler._tokenizer_tables()
+        marks = [any(m in tables.decode_bytes([t]) for m in b'"{[,') for t in range(VOCAB)]
+        self._weights = 1.0 + 20.0 * opening * np.array(marks)
+        self._weights[END] = 0.05
+
+    def wants(self, state: GrammarState, drafts: list[int]) -> int:
+        weights = self._weights * bits.allowed(state.rows(drafts), VOCAB)[-1]
+        return int(self._rng.choice(VOCAB, p=weights / weights.sum()))
+
+    def talk(self, state: GrammarState, limit: int) -> list[int]:
+        said: list[int] = []
+        while len(said) < limit and not state.complete:
+            said += state.advance([self.wants(state, [])])
+        assert state.failure is None
+        return said
+
+
+def text(compiler: GrammarCompiler, said: list[int]) -> str:
+    return str(compiler._tokenizer_tables().decode_str([t for t in said if t != END]))
+
+
+def needed(compiler: GrammarCompiler, schema: dict[str, Any]) -> int:
+    """Tokens in which an answer fits; a way out is found up to two tokens late."""
+    return len(compiler._tokenizer_tables().tokenize_str(shortest(schema))) + 2
+
+
+@CHECKED
+@given(seed=st.integers(0, 10_000), spare=st.integers(0, 80), opening=st.booleans())
+def test_an_answer_fits_however_few_tokens_there_are(
+    compiler: GrammarCompiler, seed: int, spare: int, opening: bool
+) -> None:
+    schema = random_schema(random.Random(seed))
+    compiler.state(Constraint.json_schema(schema), 1)
+    limit = needed(compiler, schema) + spare
+    state = compiler.state(Constraint.json_schema(schema), limit)
+    said = Talker(compiler, seed, opening).talk(state, limit)
+    jsonschema.validate(json.loads(text(compiler, said)), schema)
+
+
+@CHECKED
+@given(
+    seed=st.integers(0, 10_000),
+    limit=st.integers(250, 300),
+    required=st.booleans(),
+    beginning=st.sampled_from(["inside", "optional"]),
+    form=st.sampled_from([HERMES, MISTRAL]),
+)
+def test_thoughts_and_calls_end_too(
+    compiler: GrammarCompiler, seed: int, limit: int, required: bool, beginning: Any, form: Any
+) -> None:
+    tools = [
+        Callable(made["name"], schema_text(made["parameters"], strict=None, param="tools"))
+        for made in (tool["function"] for tool in random_tools(random.Random(seed)))
+    ]
+    grammar = AnswerGrammar({}, THINK, beginning)
+    wanted = grammar.calls(tools, form, required=required, parallel=True, instead=None)
+    state = compiler.state(wanted, limit)
+    said = Talker(compiler, seed, False).talk(state, limit)
+    assert state.complete or state.accepting, text(compiler, said)
+
+
+@CHECKED
+@given(
+    seed=st.integers(0, 10_000),
+    spare=st.integers(0, 60),
+    sizes=st.lists(st.integers(1, 8), min_size=1, max_size=5),
+)
+def test_drafts_change_nothing(
+    compiler: GrammarCompiler, seed: int, spare: int, sizes: list[int]
+) -> None:
+    schema = random_schema(random.Random(seed))
+    constraint = Constraint.json_schema(schema)
+    compiler.state(constraint, 1)
+    limit = needed(compiler, schema) + spare
+    at_once, one_by_one = compiler.state(constraint, limit), compiler.state(constraint, limit)
+    talker = Talker(compiler, seed, True)
+    left, rounds = limit, 0
+    while left > 0 and not at_once.complete:
+        drafts: list[int] = []
+        while len(drafts) < min(sizes[rounds % len(sizes)], left):
+            if drafts and at_once.allows([*drafts, END]) > len(drafts):
+                break
+            drafts.append(talker.wants(at_once, drafts))
+        said = at_once.advance(drafts)
+        again = [token for draft in drafts[: len(said)] for token in one_by_one.advance([draft])]
+        assert again == said
+        left, rounds = left - len(said), rounds + 1
+    assert at_once.complete == one_by_one.complete
+    assert at_once.narrowed == one_by_one.narrowed
+
+
+def test_only_what_gave_way_makes_it_narrowed(compiler: GrammarCompiler) -> None:
+    constraint = Constraint.choice(["no", "nothing else"])
+    tables = compiler._tokenizer_tables()
+    for wanted, cut in (("no", False), ("nothing else", True)):
+        state = compiler.state(constraint, 3)
+        said = state.advance(tables.tokenize_str(wanted))
+        assert (text(compiler, said), state.accepting, state.narrowed) == ("no", True, cut)
+
+
+def test_far_from_the_limit_nobody_looks(
+    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def counted(*arguments: Any, **more: Any) -> list[int] | None:
+        looks.append(1)
+        return way(*arguments, **more)
+
+    way = Closing.way
+    monkeypatch.setattr(Closing, "way", counted)
+    monkeypatch.setattr(Closing, "next_way", lambda *_, **__: pytest.fail("looked again"))
+    schema = {"type": "array", "items": {"type": "string", "minLength": 40}, "minItems": 4}
+    state = compiler.state(Constraint.json_schema(schema), 20_000)
+    assert len(Talker(compiler, 1, False).talk(state, 100)) == 100 and not looks
