@@ -19,6 +19,8 @@ _VALUES = ('""', "[]", "{}", '"', "[", "{", "null", "n")
 _SPACED = tuple(f" {text}" for text in ("0", *_VALUES, ""))
 # What ends a list, a number or a part of a pattern soonest, in this order, then values.
 _CLOSERS = (",", *_BRACKETS, ")", ":", "@", ".", "-", "/", "0", *_VALUES, *_SPACED)
+# Bytes of tokens that close something or part two of a list, where they are no text.
+_CLOSING = frozenset(b'"}],')
 # Nothing but these ends free text that has to have a certain shape.
 _SHAPES = ("@", ".", "-", " ")
 # Where this may come, brackets and quotes may be text.
@@ -41,7 +43,7 @@ class Marks:
         self._closers, self._shapes = ids(*_CLOSERS), ids(*_SHAPES)
         texts = [tables.decode_bytes([token]) for token in range(tables.vocab_size)]
         self._bytes = {text: token for token, text in enumerate(texts) if len(text) == 1}
-        self._closing = {t for t, text in enumerate(texts) if any(mark in text for mark in b'"}],')}
+        self._closing = {t for t, text in enumerate(texts) if not _CLOSING.isdisjoint(text)}
         self._length: NDArray[np.int64] = np.array([len(text) for text in texts])
         words = [t.isascii() and t.isalnum() and len(t) >= _WORD for t in texts]
         self._words: Allowed = np.packbits(words, bitorder="little")
