@@ -1,8 +1,8 @@
 """Packed training blocks as one padded batch of sequences: what CUDA runs.
 
 One fused attention call per layer for all sequences of a step, under a mask that is made once.
-FlexAttention over the packed rows was no faster on an H200 (0.3 s a step of 64 sequences either
-way, 0.17 s with one gather per tensor as here) and compiles for twenty seconds first.
+FlexAttention over the packed rows was no faster on an H200, in one rough comparison (0.3 s a step
+of 64 sequences either way), and compiles for twenty seconds first.
 """
 
 from __future__ import annotations
