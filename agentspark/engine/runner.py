@@ -12,13 +12,10 @@ from transformers import PreTrainedModel
 
 from agentspark.kv.batch import AttentionBatch, Segment
 from agentspark.kv.store import KVStore
+from agentspark.models.prepack import row_step
 
 # Matrix kernels take another path for very few rows; from four rows on a row's bits are its own.
 _EXACT_ROWS = 4
-
-# Kernels are made and kept per row count, so larger counts are rounded up: (up to, multiple of).
-_BUCKETS = ((16, 1), (64, 8))
-_LARGE_BUCKET = 32
 
 
 @dataclass(slots=True)
@@ -115,7 +112,7 @@ class TargetRunner:
 
     def bucket(self, count: int) -> int:
         """The number of rows that a forward of ``count`` rows really has."""
-        step = next((step for most, step in _BUCKETS if count <= most), _LARGE_BUCKET)
+        step = row_step(count)
         if self._exact:
             count = max(count, _EXACT_ROWS)
             if self._dtype == torch.float32:
