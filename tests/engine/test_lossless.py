@@ -113,7 +113,7 @@ def test_committed_tokens_follow_the_target(
     sampling = SamplingParams(temperature=temperature, top_p=top_p, max_tokens=8)
     request = Request(prompt_token_ids=world.tokens, sampling=sampling)
     sequence = engine._intake.sequence(request, lambda handle: None)
-    sequence.generator = generator = make_generator(11)
+    sequence.generator = generator = make_generator(13)
     anchor = world.tokens[-1]
     requests = [DraftRequest(anchor, CONTEXT, t, sampling, generator) for t in tables]
     committed = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from agentspark.drafting.proposal import DraftProbs, Proposal, one_hot
 from agentspark.engine import verify
-from agentspark.engine.draw import draw_rows, draw_tokens, make_generator, uniforms
+from agentspark.engine.draw import draw_row, draw_rows, draw_tokens, make_generator, uniforms
 from agentspark.engine.params import SamplingParams
 from agentspark.engine.sampler import probabilities
 from agentspark.engine.verify import verify_greedy, verify_sampled
@@ -31,16 +32,10 @@ def exact_output(
     monkeypatch: pytest.MonkeyPatch,
     target: Callable[[tuple[int, ...]], Tensor],
     proposals: Sequence[tuple[float, Proposal]],
-    cells: int,
     horizon: int,
 ) -> dict[tuple[int, ...], float]:
-    """Output distribution by running every proposal with every combination of uniforms.
-
-    The middle of each of ``cells`` equal parts of [0, 1) stands for the part: exact where every
-    threshold of the case is a multiple of 1 / cells.
-    """
+    """Output distribution over all proposals, each with its weight, and over all uniforms."""
     total: dict[tuple[int, ...], float] = defaultdict(float)
-    grid = [(j + 0.5) / cells for j in range(cells)]
 
     def add(tokens: tuple[int, ...], mass: float) -> None:
         if len(tokens) >= horizon:
@@ -52,11 +47,49 @@ def exact_output(
     for weight, proposal in proposals:
         drafts = tuple(proposal.token_ids)
         rows = torch.stack([target(drafts[:i]) for i in range(len(drafts) + 1)])
-        for u in product(grid, repeat=len(drafts) + 1):
-            monkeypatch.setattr(verify, "uniforms", lambda n, generator, u=u: list(u))
-            accepted, bonus = verify_sampled(rows, proposal, None)
-            add((*drafts[:accepted], bonus), weight / cells ** len(u))
+        left = weight
+        for kept in range(len(drafts), -1, -1):
+            threshold, bonus = threshold_of(monkeypatch, rows, proposal, kept)
+            for y, p in enumerate(bonus.tolist()):
+                add((*drafts[:kept], y), left * threshold * p)
+            left *= 1.0 - threshold
     return total
+
+
+# The largest number below 1: whoever compares it with a threshold below 1 rejects.
+MOST = math.nextafter(1.0, 0.0)
+
+
+def threshold_of(
+    monkeypatch: pytest.MonkeyPatch, rows: Tensor, proposal: Proposal, kept: int
+) -> tuple[float, Tensor]:
+    """Below which uniform ``kept`` drafts are kept where no more are, and what the bonus follows.
+
+    A uniform decides by one comparison, so its threshold is found by halving.
+    """
+    weights = torch.zeros(rows.shape[1])
+
+    def capture(row: Tensor, u: float) -> int:
+        weights.copy_(row / row.sum())
+        return 0
+
+    def keeps(u: float) -> bool:
+        own = [MOST] * (len(proposal) + 1)
+        if kept:
+            own[kept - 1] = u
+        monkeypatch.setattr(verify, "uniforms", lambda n, generator: list(own))
+        return verify_sampled(rows, proposal, None)[0] >= kept
+
+    monkeypatch.setattr(verify, "draw_row", capture)
+    low, high = 0.0, 1.0
+    if keeps(MOST):
+        low = high
+    elif keeps(0.0):
+        while high - low > 1e-12:
+            middle = (low + high) / 2
+            low, high = (middle, high) if keeps(middle) else (low, middle)
+        keeps(low)
+    return low, weights.clone()
 
 
 def expect(
@@ -74,7 +107,7 @@ def expect(
 
 
 def same(found: dict[tuple[int, ...], float], expected: dict[tuple[int, ...], float]) -> bool:
-    return all(found.get(k, 0.0) == pytest.approx(v, abs=1e-9) for k, v in expected.items())
+    return all(found.get(k, 0.0) == pytest.approx(v, abs=1e-6) for k, v in expected.items())
 
 
 def test_one_sampled_draft_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +116,7 @@ def test_one_sampled_draft_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
         (float(p_d[x]), Proposal([x], [0.5], DraftProbs.of(p_d.unsqueeze(0), [x]), "dspark"))
         for x in range(4)
     ]
-    found = exact_output(monkeypatch, lambda _: p_t, proposals, cells=16, horizon=2)
+    found = exact_output(monkeypatch, lambda _: p_t, proposals, horizon=2)
     assert same(found, expect(lambda _: p_t, 4, 2))
 
 
@@ -101,14 +134,14 @@ def test_two_sampled_drafts_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
         rows = torch.stack([drafted(()), drafted(x[:1])])
         proposal = Proposal(list(x), [0.5, 0.5], DraftProbs.of(rows, x), "dspark")
         proposals.append((float(rows[0, x[0]] * rows[1, x[1]]), proposal))
-    found = exact_output(monkeypatch, two_tokens, proposals, cells=8, horizon=3)
+    found = exact_output(monkeypatch, two_tokens, proposals, horizon=3)
     assert same(found, expect(two_tokens, 2, 3))
 
 
 def test_a_one_hot_proposal_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     for x in product(range(2), repeat=2):
         proposals = [(1.0, one_hot(x, [0.5, 0.5], "suffix"))]
-        found = exact_output(monkeypatch, two_tokens, proposals, cells=8, horizon=3)
+        found = exact_output(monkeypatch, two_tokens, proposals, horizon=3)
         assert same(found, expect(two_tokens, 2, 3))
 
 
@@ -118,7 +151,7 @@ def test_sampled_drafts_followed_by_a_copy_are_exact(monkeypatch: pytest.MonkeyP
         (0.5, Proposal([x, 1 - x], [0.5, 0.5], DraftProbs.of(torch.full((1, 2), 0.5), [x]), "both"))
         for x in range(2)
     ]
-    found = exact_output(monkeypatch, two_tokens, proposals, cells=8, horizon=3)
+    found = exact_output(monkeypatch, two_tokens, proposals, horizon=3)
     assert same(found, expect(two_tokens, 2, 3))
 
 
@@ -132,9 +165,100 @@ def test_a_pruned_draft_vocabulary_is_exact(monkeypatch: pytest.MonkeyPatch) -> 
         )
         for j in range(3)
     ]
-    # Thresholds: 1/3 (accepting token 0), residual total 3/8 in eighths.
-    found = exact_output(monkeypatch, lambda _: p_t, proposals, cells=24, horizon=1)
+    found = exact_output(monkeypatch, lambda _: p_t, proposals, horizon=1)
     assert same(found, expect(lambda _: p_t, 5, 1))
+
+
+Tree = Callable[[tuple[int, ...]], Tensor]
+
+
+def random_tree(seed: int, vocab: int, sharpness: float) -> Tree:
+    """A distribution after every prefix; some tokens have none of it."""
+
+    def after(prefix: tuple[int, ...]) -> Tensor:
+        place = sum((token + 1) * (vocab + 1) ** i for i, token in enumerate(prefix))
+        generator = torch.Generator().manual_seed(seed * 1000 + place)
+        row = torch.softmax(sharpness * torch.randn(vocab, generator=generator), dim=-1)
+        row = torch.where(row < 0.05, 0.0, row)
+        return row / row.sum()
+
+    return after
+
+
+def blocks_of(
+    drafter: Tree, vocab: int, length: Callable[[tuple[int, ...]], bool]
+) -> list[tuple[float, Proposal]]:
+    """All blocks with their weights; ``length`` says from its drafts whether a block goes on."""
+    blocks: list[tuple[float, Proposal]] = []
+
+    def grow(drafts: tuple[int, ...], weight: float) -> None:
+        if weight == 0.0:
+            return
+        if not length(drafts):
+            rows = torch.stack([drafter(drafts[:i]) for i in range(len(drafts))])
+            probs = DraftProbs.of(rows, drafts)
+            blocks.append((weight, Proposal(list(drafts), [0.5] * len(drafts), probs, "dspark")))
+            return
+        for x in range(vocab):
+            grow((*drafts, x), weight * float(drafter(drafts)[x]))
+
+    grow((), 1.0)
+    return blocks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_blocks_of_any_distributions_are_exact(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    target, drafter = random_tree(seed, 3, 1.0), random_tree(100 + seed, 3, 1.0)
+    blocks = blocks_of(drafter, 3, lambda drafts: len(drafts) < 3)
+    found = exact_output(monkeypatch, target, blocks, horizon=4)
+    assert same(found, expect(target, 3, 4))
+
+
+def test_blocks_whose_own_drafts_say_where_they_end_are_exact(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As the scheduler cuts them: whether a draft is verified goes by the drafts before it.
+    target, drafter = random_tree(7, 3, 1.0), random_tree(8, 3, 1.0)
+    blocks = blocks_of(
+        drafter, 3, lambda drafts: not drafts or (len(drafts) < 4 and drafts[-1] > 0)
+    )
+    assert {len(block) for _, block in blocks} == {1, 2, 3, 4}
+    found = exact_output(monkeypatch, target, blocks, horizon=4)
+    assert same(found, expect(target, 3, 4))
+
+
+def test_blocks_that_end_where_their_last_draft_says_are_not_exact(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What the scheduler must not do, or the tests above could not fail: drop a draft for its value.
+    target, drafter = random_tree(7, 3, 1.0), random_tree(8, 3, 1.0)
+    blocks = [
+        (weight, block.truncate(1) if block.token_ids[1] else block)
+        for weight, block in blocks_of(drafter, 3, lambda drafts: len(drafts) < 2)
+    ]
+    found = exact_output(monkeypatch, target, blocks, horizon=3)
+    assert not same(found, expect(target, 3, 3))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_block_keeps_more_than_its_tokens_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    target, drafter = random_tree(seed, 3, 1.0), random_tree(100 + seed, 3, 1.0)
+    block_kept = token_kept = 0.0
+    for weight, block in blocks_of(drafter, 3, lambda drafts: len(drafts) < 3):
+        drafts, survives = tuple(block.token_ids), 1.0
+        for i, token in enumerate(drafts):
+            ratio = float(target(drafts[:i])[token] / drafter(drafts[:i])[token])
+            survives *= min(1.0, ratio)
+            token_kept += weight * survives
+        left = weight
+        rows = torch.stack([target(drafts[:i]) for i in range(4)])
+        for kept in range(3, 0, -1):
+            threshold, _ = threshold_of(monkeypatch, rows, block, kept)
+            block_kept += left * threshold * kept
+            left *= 1.0 - threshold
+    assert block_kept > token_kept + 1e-3
 
 
 def test_equal_distributions_accept_everything() -> None:
@@ -203,6 +327,29 @@ def test_chi_square_of_twenty_thousand_draws(params: SamplingParams, kind: str) 
         accepted_total += accepted
     assert 0 < accepted_total < DRAWS
     assert p_value(torch.tensor(counts).double(), target[0].double() * DRAWS) > 0.01
+
+
+def test_chi_square_of_whole_blocks() -> None:
+    target, drafter = random_tree(3, 4, 1.0), random_tree(4, 4, 1.0)
+    blocks = blocks_of(drafter, 4, lambda drafts: len(drafts) < 3)
+    rows = {
+        tuple(block.token_ids): torch.stack([target(tuple(block.token_ids[:i])) for i in range(4)])
+        for _, block in blocks
+    }
+    generator = make_generator(6)
+    weights = torch.tensor([[weight for weight, _ in blocks]], dtype=torch.float64)
+    drawn = draw_rows(weights.expand(DRAWS, -1), uniforms(DRAWS, generator))
+    counts: dict[tuple[int, ...], int] = defaultdict(int)
+    for index in drawn:
+        block = blocks[index][1]
+        kept, bonus = verify_sampled(rows[tuple(block.token_ids)], block, generator)
+        said = (*block.token_ids[:kept], bonus)
+        while len(said) < 3:
+            said = (*said, draw_row(target(said), uniforms(1, generator)[0]))
+        counts[said[:3]] += 1
+    expected = expect(target, 4, 3)
+    found = torch.tensor([counts[said] for said in expected]).double()
+    assert p_value(found, DRAWS * torch.tensor(list(expected.values())).double()) > 0.01
 
 
 def p_value(counts: Tensor, expected: Tensor) -> float:
