@@ -2,13 +2,14 @@
 
 The function writes the rows' keys and values into the pool and attends. On CUDA one FlexAttention
 call does so for the whole batch, in place (``flex.py``). On CPU torch's flash kernel runs on views
-of the pool, one sequence or two at a time (``tiles.py``).
+of the pool, one sequence or two at a time (``tiles.py``); rows that see many keys are attended by
+two matrix products (``products.py``).
 
-The kernel's bits for a row depend on how rows and keys are tiled, so *exact* mode fixes the tiling:
-keys are read up to the end of the kernel's own key block of 512, or to a shorter length that is
-known to give the same bits (``lengths.py``), padded and masked; query rows in tiles small enough
-for the kernel's smallest query block. In bfloat16 a tile may then hold any number of rows of at
-least four; in float32 the matrix kernels treat rows by their position, so every row is a tile of
+The flash kernel's bits for a row depend on how rows and keys are tiled, so *exact* mode fixes the
+tiling: keys are read up to the end of the kernel's own key block of 512, or to a shorter length
+that is known to give the same bits (``lengths.py``), padded and masked; query rows in tiles small
+enough for the kernel's smallest query block. In bfloat16 a tile may then hold any number of rows of
+at least four; in float32 the matrix kernels treat rows by their position, so every row is a tile of
 its own.
 """
 
@@ -23,6 +24,7 @@ from transformers import AttentionInterface
 from agentspark.errors import UnsupportedModelError
 from agentspark.kv.batch import AttentionBatch, HeadShape
 from agentspark.kv.flex import flex_attend
+from agentspark.kv.products import attend_long
 from agentspark.kv.store import KVStore, LayerKV
 from agentspark.kv.tiles import MIN_ROWS, Strided, Tile
 
@@ -54,8 +56,12 @@ def attend(
         part = stacking.part(stacked, index, tile, shape.group)
         if batch.row_by_row:
             results.append(_row_by_row(part, shape.group, layer, tile, scaling))
+            continue
+        k, v = _read(layer.k, tile), _read(layer.v, tile)
+        if tile.long:
+            assert tile.mask is not None, "a long tile has a mask of its last keys"
+            results.append(attend_long(part[0], k[0], v[0], tile.mask, scaling=scaling)[None])
         else:
-            k, v = _read(layer.k, tile), _read(layer.v, tile)
             results.append(scaled_dot_product_attention(part, k, v, tile.mask, scale=scaling))
     return stacking.unstack(results)
 

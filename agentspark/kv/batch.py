@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from agentspark.kv.lengths import read_lengths
+from agentspark.kv.products import (
+    MOST_FLASH_KEYS,
+    keys_read,
+    products_are_exact,
+    products_pay,
+)
 from agentspark.kv.rows import tile_rows
 from agentspark.kv.stacking import Stacking
 from agentspark.kv.store import READ_GRANULE
@@ -129,10 +135,23 @@ class AttentionBatch:
             most = max(tile_rows(self.dtype, heads.group, heads.dim) // heads.group, 1)
         elif most * heads.group > 4 * TILE_ROWS:
             most = max(TILE_ROWS // heads.group, 1)
-        for first in range(0, segment.rows, most):
-            rows = min(most, segment.rows - first)
-            seen = segment.context + first + rows if segment.causal else segment.length
-            yield Part(segment, first, rows, self._padded(seen, heads))
+        short = self._short_rows(segment, heads)
+        for begin, end in ((0, short), (short, segment.rows)):
+            for first in range(begin, end, most):
+                rows, long = min(most, end - first), begin == short
+                seen = segment.context + first + rows if segment.causal else segment.length
+                length = keys_read(seen) if long else self._padded(seen, heads)
+                yield Part(segment, first, rows, length, long)
+
+    def _short_rows(self, segment: Segment, heads: HeadShape) -> int:
+        """How many of the segment's rows, the first ones, the flash kernel attends."""
+        if heads.window is not None or not products_pay(self.dtype):
+            return segment.rows
+        if self.exact and not products_are_exact(self.dtype, heads.group, heads.dim):
+            return segment.rows
+        if not segment.causal:
+            return segment.rows if segment.length <= MOST_FLASH_KEYS else 0
+        return min(max(MOST_FLASH_KEYS - segment.context, 0), segment.rows)
 
     def _padded(self, length: int, heads: HeadShape) -> int:
         """The keys to read for ``length`` visible ones; as few as keep the bits in exact mode."""

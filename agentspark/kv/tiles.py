@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from agentspark.kv.blocks import block_runs
+from agentspark.kv.products import rows_computed
 
 if TYPE_CHECKING:
     from agentspark.kv.batch import Segment
@@ -47,12 +48,16 @@ class Strided:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``rows`` rows of ``segment`` from its row ``first`` on, and the keys to read for them."""
+    """``rows`` rows of ``segment`` from its row ``first`` on, and the keys to read for them.
+
+    ``long`` ones are attended by products (``products.py``).
+    """
 
     segment: Segment
     first: int
     rows: int
     length: int
+    long: bool = False
 
     @property
     def begin(self) -> int:
@@ -68,7 +73,8 @@ class Tile:
     part, of which a smaller one's last count for nothing. ``extra``: stacked rows beyond them.
     ``place``: where the keys lie; runs are joined, and slot indices gather them where there are
     many. ``mask``: additive, ``[parts, 1, rows * group + extra, keys]``, or ``None`` where every
-    row may see every key. Stacked rows go row by row, the heads of a group side by side.
+    row may see every key; of a ``long`` tile ``[rows * group, masked]``, of its last keys alone.
+    Stacked rows go row by row, the heads of a group side by side.
     """
 
     begins: tuple[int, ...]
@@ -77,6 +83,7 @@ class Tile:
     extra: int
     place: Strided | list[slice] | torch.Tensor
     mask: torch.Tensor | None
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ class Layout:
         return [*map(self._alone, single), *(self._together(a, b) for a, b in paired)]
 
     def _may_pair(self, part: Part) -> bool:
-        return part.rows <= _MOST_PAIRED_ROWS and len(self._runs(part)) == 1
+        return not part.long and part.rows <= _MOST_PAIRED_ROWS and len(self._runs(part)) == 1
 
     def _work(self, length: int, rows: int) -> int:
         return length * (rows * self.group + _KEY_WORK)
@@ -139,14 +146,19 @@ class Layout:
         return int(part.segment.blocks[0]) * self.block_tokens
 
     def _alone(self, part: Part) -> Tile:
+        place = self._place(part)
+        if part.long:
+            rows = rows_computed(part.rows)
+            last_keys = self._last_keys(part, rows)
+            return Tile((part.begin,), (part.rows,), rows, 0, place, last_keys, long=True)
         mask = None if self._sees_all(part) else self._mask((part,), part.rows, part.length)
-        runs = self._runs(part)
-        place: Strided | list[slice] | torch.Tensor = runs
-        if len(runs) == 1:
-            place = Strided(self._first(part), 0, part.length)
-        elif len(runs) > _MOST_RUNS:
-            place = self._slots(part)
         return Tile((part.begin,), (part.rows,), part.rows, self._extra(part.rows), place, mask)
+
+    def _place(self, part: Part) -> Strided | list[slice] | torch.Tensor:
+        runs = self._runs(part)
+        if len(runs) == 1:
+            return Strided(self._first(part), 0, part.length)
+        return self._slots(part) if len(runs) > _MOST_RUNS else runs
 
     def _together(self, a: Part, b: Part) -> Tile:
         rows, length = max(a.rows, b.rows), max(a.length, b.length)
@@ -184,13 +196,7 @@ class Layout:
 
         Rows that are not a part's own see what its last one sees.
         """
-        seen = torch.tensor(
-            [
-                [p.segment.context + p.first + min(row, p.rows - 1) for row in range(rows)]
-                for p in parts
-            ],
-            device=self.device,
-        )
+        seen = torch.tensor([_positions(p, rows) for p in parts], device=self.device)
         last = seen.clone()
         for index, part in enumerate(parts):
             if not part.segment.causal:
@@ -202,3 +208,19 @@ class Layout:
         mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device)
         mask = mask.masked_fill_(hidden, float("-inf")).repeat_interleave(self.group, dim=1)
         return torch.nn.functional.pad(mask, (0, 0, 0, self._extra(rows)))[:, None]
+
+    def _last_keys(self, part: Part, rows: int) -> torch.Tensor:
+        """Additive mask ``[rows * group, masked]`` of the keys that not every row sees."""
+        last = torch.tensor(_positions(part, rows), device=self.device)
+        if not part.segment.causal:
+            last.fill_(part.segment.length - 1)
+        keys = torch.arange(int(last[0]) + 1, part.length, device=self.device)
+        mask = torch.zeros((rows, len(keys)), dtype=self.dtype, device=self.device)
+        mask.masked_fill_(keys > last[:, None], float("-inf"))
+        return mask.repeat_interleave(self.group, dim=0)
+
+
+def _positions(part: Part, rows: int) -> list[int]:
+    """Where in the sequence ``rows`` rows of a part stand; beyond its own, its last one."""
+    first = part.segment.context + part.first
+    return [first + min(row, part.rows - 1) for row in range(rows)]

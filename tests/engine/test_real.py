@@ -11,6 +11,7 @@ from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions, SamplingParams
 from agentspark.engine.request import Request
+from agentspark.kv.products import MOST_FLASH_KEYS
 
 pytestmark = pytest.mark.real
 
@@ -93,3 +94,19 @@ def test_among_eight_at_once(
         for i, ids in enumerate(prompts)
     ]
     assert [handle.result(300).token_ids for handle in handles] == expected
+
+
+def test_answers_that_grow_past_the_flash_kernel(engine: Engine) -> None:
+    # Rows that see more keys are attended otherwise: by the drafts' rows, alone and after a hit.
+    tokenizer = engine.target.tokenizer
+    notes = [{"role": "user", "content": " ".join((*QUESTIONS, SYSTEM)) * 9}]
+    tokens = tokenizer.encode_chat(notes)[: MOST_FLASH_KEYS - 10]
+    plain = engine.generate(tokens, NEW, options=PLAIN)
+    options = RequestOptions(cache_salt="long")
+    fast = engine.generate(tokens, NEW, options=options)
+    longer = [*tokens, *fast.token_ids, *tokens[:500]]
+    hit = engine.generate(longer, NEW, options=options)
+    assert fast.token_ids == plain.token_ids
+    assert fast.counts.accepted_tokens > 0
+    assert hit.counts.cached_tokens > MOST_FLASH_KEYS
+    assert hit.token_ids == engine.generate(longer, NEW, options=PLAIN).token_ids
