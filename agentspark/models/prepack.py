@@ -25,7 +25,7 @@ def row_step(count: int) -> int:
     """Return the step of which row counts around ``count`` are multiples."""
     if count <= 16:
         return 1
-    return 8 if count <= 64 else 32
+    return 4 if count <= 64 else 32
 
 
 class PackedLinear(nn.Module):
