@@ -22,20 +22,21 @@ import torch
 # Rows that see more keys than this are attended by products.
 MOST_FLASH_KEYS = 768
 
-# A kernel is made and kept for every number of keys, so few numbers are read.
-_LEAST_KEYS, _KEY_STEP = 1280, 256
+# A kernel is made and kept (0.7 MiB) for every number of keys and of rows, so there are few.
+_LEAST_KEYS, _KEY_STEP, _LONG_KEYS, _LONG_KEY_STEP = 1280, 256, 2048, 512
 _TRIALS = 16
 _TRIAL_ROWS, _TRIAL_KEYS = 64, 4096
 
 
 def keys_read(seen: int) -> int:
     """How many keys are read for ``seen`` ones, the others masked: less than 512 more."""
-    return max(_LEAST_KEYS, -(-seen // _KEY_STEP) * _KEY_STEP)
+    step = _KEY_STEP if seen <= _LONG_KEYS else _LONG_KEY_STEP
+    return max(_LEAST_KEYS, -(-seen // step) * step)
 
 
 def rows_computed(rows: int) -> int:
     """How many rows are computed for ``rows`` ones: few numbers, as of keys."""
-    step = 4 if rows <= 16 else 16
+    step = 4 if rows <= 8 else 16
     return -(-rows // step) * step
 
 

@@ -167,4 +167,4 @@ def test_few_numbers_of_keys_are_read_and_none_past_the_pool(seen: int) -> None:
 def test_few_numbers_of_rows_are_computed(rows: int) -> None:
     computed = rows_computed(rows)
     assert rows <= computed <= max(rows + 15, 4)
-    assert computed % (4 if rows <= 16 else 16) == 0
+    assert computed % (4 if rows <= 8 else 16) == 0
