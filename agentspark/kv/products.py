@@ -42,8 +42,12 @@ def rows_computed(rows: int) -> int:
 
 @lru_cache(maxsize=64)
 def products_pay(dtype: torch.dtype) -> bool:
-    """Whether this processor multiplies ``dtype`` faster than float32."""
-    return dtype == torch.bfloat16 and bool(torch.cpu._is_avx512_bf16_supported())
+    """Whether this processor multiplies ``dtype`` faster than the flash kernel does.
+
+    On one with tiles (AMX) that kernel has bfloat16 products of its own.
+    """
+    fast = torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
+    return dtype == torch.bfloat16 and bool(fast)
 
 
 @lru_cache(maxsize=64)
