@@ -3,7 +3,8 @@
 Greedy acceptance can be computed exactly from stored examples: as long as drafts are accepted the
 drafted prefix *is* the response, so teacher forcing equals drafting, and a walk over the response
 visits the anchors that real rounds would visit. At temperature 1 the rows' acceptance
-probabilities give the expectation over a round.
+probabilities give the expectation over a round that decides draft by draft; real rounds decide
+whole blocks and keep some 5% more (``engine/verify.py``).
 """
 
 from __future__ import annotations
