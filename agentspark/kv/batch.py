@@ -12,6 +12,7 @@ import torch
 from agentspark.kv.lengths import read_lengths
 from agentspark.kv.products import (
     MOST_FLASH_KEYS,
+    ONE_SUM_KEYS,
     keys_read,
     products_are_exact,
     products_pay,
@@ -135,23 +136,29 @@ class AttentionBatch:
             most = max(tile_rows(self.dtype, heads.group, heads.dim) // heads.group, 1)
         elif most * heads.group > 4 * TILE_ROWS:
             most = max(TILE_ROWS // heads.group, 1)
-        short = self._short_rows(segment, heads)
-        for begin, end in ((0, short), (short, segment.rows)):
+        for begin, end, long in self._spans(segment, heads):
             for first in range(begin, end, most):
-                rows, long = min(most, end - first), begin == short
+                rows = min(most, end - first)
                 seen = segment.context + first + rows if segment.causal else segment.length
                 length = keys_read(seen) if long else self._padded(seen, heads)
                 yield Part(segment, first, rows, length, long)
 
-    def _short_rows(self, segment: Segment, heads: HeadShape) -> int:
-        """How many of the segment's rows, the first ones, the flash kernel attends."""
-        if heads.window is not None or not products_pay(self.dtype):
-            return segment.rows
-        if self.exact and not products_are_exact(self.dtype, heads.group, heads.dim):
-            return segment.rows
-        if not segment.causal:
-            return segment.rows if segment.length <= MOST_FLASH_KEYS else 0
-        return min(max(MOST_FLASH_KEYS - segment.context, 0), segment.rows)
+    def _spans(self, segment: Segment, heads: HeadShape) -> Iterator[tuple[int, int, bool]]:
+        """Rows ``(begin, end)`` that go together, and whether they are attended by products.
+
+        By the keys that each row sees alone: see ``products.py``.
+        """
+        fits = heads.window is None and products_pay(self.dtype)
+        if self.exact:
+            fits = fits and products_are_exact(self.dtype, heads.group, heads.dim)
+        if not fits or not segment.causal:
+            yield 0, segment.rows, fits and segment.length > MOST_FLASH_KEYS
+            return
+        limits = (MOST_FLASH_KEYS, ONE_SUM_KEYS)
+        edges = [min(max(keys - segment.context, 0), segment.rows) for keys in limits]
+        yield 0, edges[0], False
+        yield edges[0], edges[1], True
+        yield edges[1], segment.rows, True
 
     def _padded(self, length: int, heads: HeadShape) -> int:
         """The keys to read for ``length`` visible ones; as few as keep the bits in exact mode."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from agentspark.kv import batch as batch_module
 from agentspark.kv.attention import attend
 from agentspark.kv.batch import AttentionBatch, HeadShape, Segment, token_slots
 from agentspark.kv.store import KVStore, LayerShape
@@ -15,6 +16,12 @@ from agentspark.kv.tiles import Strided
 
 HEADS, KV_HEADS, DIM, BLOCK = 6, 2, 16, 16
 LENGTH = 700
+
+
+@pytest.fixture(autouse=True)
+def the_flash_kernel_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that see many keys are attended by products elsewhere: see ``test_products.py``."""
+    monkeypatch.setattr(batch_module, "products_pay", lambda dtype: False)
 
 
 def make_store(dtype: torch.dtype, blocks: int = 128) -> KVStore:
