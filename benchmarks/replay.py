@@ -29,7 +29,7 @@ def measure(bench: Bench) -> Measurement:
         title="replay of multi-step transcripts, total time, accelerated against baseline",
         unit="x",
         value=speedup.total,
-        bar=2.5,
+        bar=3.5,
         note=f"prefill {_times(speedup.prefill)}, decode {_times(speedup.decode)}; "
         f"{summary.counts.steps} steps, outputs "
         + ("identical" if summary.outputs_identical else "differ"),
