@@ -62,7 +62,7 @@ def test_it_calls_the_right_tool_and_reads_the_result(engine: Engine) -> None:
     made = {"id": call.id, "type": "function", "function": function}
     messages += [
         {"role": "assistant", "content": None, "tool_calls": [made]},  # type: ignore[dict-item]
-        {"role": "tool", "tool_call_id": call.id, "content": "42"},
+        {"role": "tool", "tool_call_id": call.id, "content": "17 + 25 = 42"},
     ]
     then = ChatFormat.of(tools=[WEATHER, ADD])
     last = engine.chat(messages, SamplingParams(max_tokens=60), chat=then)
