@@ -4,9 +4,9 @@ The CPU's flash kernel multiplies at the speed of float32, whatever the dtype: 6
 core whose bfloat16 matrix kernels do 300 to 450. From some two hundred keys on the products by
 themselves are faster, although they copy the keys and values (SmolLM2's heads, thirty layers, one
 core: 5.0 -> 3.3 ms for four rows at 700 keys, 19.0 -> 8.7 at 2,900; 169 -> 60 ms for 64 rows at
-2,900). Scores are bfloat16 then, as in transformers' eager attention; logits are as far from float32's
-as before (6,700 tokens of prompts and transcripts: KL divergence 0.00104, 0.00100 by the flash
-kernel, loss 1.958 and 1.959).
+2,900). Scores are bfloat16 then, as in transformers' eager attention, and logits as far from
+float32's as before (6,700 tokens of prompts and transcripts: a KL divergence of 0.00104, by the
+flash kernel 0.00100; loss 1.958 and 1.959).
 
 Whether a row is attended this way depends on the number of keys it sees and on nothing else, so
 that exact mode holds. It also rests on the matrix kernels: a row's bits must not depend on the rows
