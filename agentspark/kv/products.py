@@ -62,7 +62,7 @@ def products_pay(dtype: torch.dtype) -> bool:
 def products_are_exact(dtype: torch.dtype, group: int, dim: int) -> bool:
     """Whether rows have bits of their own, for ``group`` query heads of ``dim`` per key head.
 
-    Takes some tens of milliseconds, once per process.
+    Takes a tenth of a second or two, more for wide heads, once per process.
     """
     generator = torch.Generator().manual_seed(0)
     return all(_agrees(dtype, group, dim, generator) for _ in range(_TRIALS))
