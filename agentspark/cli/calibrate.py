@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentspark.cli.console import out, progress, say
+from agentspark.cli.options import Target
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
@@ -21,7 +22,7 @@ def calibrate(
         list[Path],
         typer.Option(help="Prompt files as for train, not the test prompts; repeatable."),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="The drafter's target.")] = "smollm2",
+    target: Target = "smollm2",
     limit: Annotated[int, typer.Option(min=1, help="Most prompts, evenly over their kinds.")] = 160,
     max_tokens: Annotated[int, typer.Option(min=8, help="Most tokens per prompt.")] = 48,
     costs: Annotated[
@@ -44,7 +45,7 @@ def calibrate(
     if skipped is not None:
         say(skipped)
     chosen = spread_over_kinds(files.prompts, limit, seed)
-    with Engine.load(model, drafter=drafter) as engine, progress() as bar:
+    with Engine.load(target, drafter=drafter) as engine, progress() as bar:
         task = bar.add_task("calibrate", total=len(chosen))
         encoded = [_encoded(engine, prompt) for prompt in chosen]
         fitting = [ids for ids in encoded if len(ids) + max_tokens <= engine.max_context]
@@ -57,7 +58,7 @@ def calibrate(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
         path = found.temperatures.save(drafter)
-        facts = {"target": model, "prompts": len(fitting), "max_tokens": max_tokens}
+        facts = {"target": target, "prompts": len(fitting), "max_tokens": max_tokens}
         written = [path, *write_reliability(found, drafter, facts)]
         if costs:
             written.append(engine.save_costs(drafter))

@@ -14,6 +14,7 @@ from agentspark.cli.options import (
     Exact,
     Precision,
     Switch,
+    Target,
     engine_config,
     parse_numbers,
     parse_verify,
@@ -36,12 +37,7 @@ def evaluate(
             "'auto' (shipped, with copies), 'suffix' (copies alone), 'none'."
         ),
     ] = "shipped,suffix,auto",
-    target: Annotated[
-        str,
-        typer.Option(
-            "--target", "--model", "-m", help="smollm2, a hub id, a folder or a GGUF file."
-        ),
-    ] = "smollm2",
+    target: Target = "smollm2",
     limit: Annotated[int | None, typer.Option(min=1, help="Most prompts.")] = None,
     max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens per answer.")] = 128,
     temperatures: Annotated[str, typer.Option(help="Separated by commas; 0 is greedy.")] = "0,1",

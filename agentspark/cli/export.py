@@ -10,6 +10,7 @@ import typer
 
 from agentspark.cli.console import out as results
 from agentspark.cli.console import say
+from agentspark.cli.options import Target
 
 
 class Layout(StrEnum):
@@ -25,9 +26,7 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
     layout: Annotated[Layout, typer.Option("--format", help="Whose layout to write.")],
-    target: Annotated[
-        str, typer.Option("--target", "-m", help="The target whose matrices go into the file.")
-    ] = "smollm2",
+    target: Target = "smollm2",
     verifier: Annotated[
         str | None,
         typer.Option(help="How the file names the target: a hub id or a folder (speculators)."),

@@ -38,6 +38,13 @@ class Source(StrEnum):
 Model = Annotated[
     str, typer.Option("--model", "-m", help="Target: smollm2, a hub id, a folder or a GGUF file.")
 ]
+# What makes or judges drafters calls it the target; the other commands' name does as well.
+Target = Annotated[
+    str,
+    typer.Option(
+        "--target", "--model", "-m", help="Target: smollm2, a hub id, a folder or a GGUF file."
+    ),
+]
 Drafter = Annotated[
     str,
     typer.Option(

@@ -18,7 +18,7 @@ def test_a_drafter_is_calibrated_with_its_report(
     prompts = jsonl(
         "prompts.jsonl", *lines, {"id": "bad"}, {"id": "long", "prompt_token_ids": [5] * 2040}
     )
-    args = ("calibrate", "--drafter", folder, "--prompts", prompts, "--model", tiny_target_dir,
+    args = ("calibrate", "--drafter", folder, "--prompts", prompts, "--target", tiny_target_dir,
             "--max-tokens", 24, "--costs")  # fmt: skip
     said = cli(*args)
     assert said.code == 0, said.err

@@ -15,7 +15,7 @@ def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_p
     )
     out = tmp_path / "drafter"
     said = cli(
-        "train", "--prompts", prompts, "--out", out, "--model", tiny_target_dir, "--layers", 1,
+        "train", "--prompts", prompts, "--out", out, "--target", tiny_target_dir, "--layers", 1,
         "--block-size", 3, "--draft-vocab", 0, "--max-tokens", 16, "--steps", 3, "--online",
         "--temperatures", "0.5,1", "--batch", 2, "--anchors", 5,
     )  # fmt: skip
