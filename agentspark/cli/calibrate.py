@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentspark.cli.console import out, progress, say
-from agentspark.cli.options import Target
+from agentspark.cli.options import Model
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
@@ -22,7 +22,7 @@ def calibrate(
         list[Path],
         typer.Option(help="Prompt files as for train, not the test prompts; repeatable."),
     ],
-    target: Target = "smollm2",
+    target: Model = "smollm2",
     limit: Annotated[int, typer.Option(min=1, help="Most prompts, evenly over their kinds.")] = 160,
     max_tokens: Annotated[int, typer.Option(min=8, help="Most tokens per prompt.")] = 48,
     costs: Annotated[

@@ -12,9 +12,9 @@ from agentspark.cli.console import progress, say
 from agentspark.cli.options import (
     DtypeOption,
     Exact,
+    Model,
     Precision,
     Switch,
-    Target,
     engine_config,
     parse_numbers,
     parse_verify,
@@ -37,7 +37,7 @@ def evaluate(
             "'auto' (shipped, with copies), 'suffix' (copies alone), 'none'."
         ),
     ] = "shipped,suffix,auto",
-    target: Target = "smollm2",
+    target: Model = "smollm2",
     limit: Annotated[int | None, typer.Option(min=1, help="Most prompts.")] = None,
     max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens per answer.")] = 128,
     temperatures: Annotated[str, typer.Option(help="Separated by commas; 0 is greedy.")] = "0,1",

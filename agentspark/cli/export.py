@@ -10,7 +10,7 @@ import typer
 
 from agentspark.cli.console import out as results
 from agentspark.cli.console import say
-from agentspark.cli.options import Target
+from agentspark.cli.options import Model
 
 
 class Layout(StrEnum):
@@ -26,7 +26,7 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
     layout: Annotated[Layout, typer.Option("--format", help="Whose layout to write.")],
-    target: Target = "smollm2",
+    target: Model = "smollm2",
     verifier: Annotated[
         str | None,
         typer.Option(help="How the file names the target: a hub id or a folder (speculators)."),

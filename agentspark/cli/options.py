@@ -35,14 +35,11 @@ class Source(StrEnum):
     OFF = "off"
 
 
+# Two names: what makes or judges drafters speaks of the target, what answers of the model.
 Model = Annotated[
-    str, typer.Option("--model", "-m", help="Target: smollm2, a hub id, a folder or a GGUF file.")
-]
-# What makes or judges drafters calls it the target; the other commands' name does as well.
-Target = Annotated[
     str,
     typer.Option(
-        "--target", "--model", "-m", help="Target: smollm2, a hub id, a folder or a GGUF file."
+        "--model", "--target", "-m", help="Target: smollm2, a hub id, a folder or a GGUF file."
     ),
 ]
 Drafter = Annotated[

@@ -11,7 +11,7 @@ import typer
 
 from agentspark.cli.adapt import adapt, check_sources
 from agentspark.cli.console import err, out, say
-from agentspark.cli.options import Target, parse_numbers
+from agentspark.cli.options import Model, parse_numbers
 from agentspark.dspark.kinds import Backbone, Family, HeadType
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def train(
     from_traces: FromTraces = None,
     replay: Replay = None,
     replay_share: ReplayShare = 0.3,
-    target: Target = "smollm2",
+    target: Model = "smollm2",
     init: Init = None,
     data_from: DataFrom = None,
     family: FamilyName = None,
