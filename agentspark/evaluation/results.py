@@ -20,7 +20,9 @@ class _Frozen(BaseModel):
 class Score(_Frozen):
     """A contestant at one temperature on one kind of prompt (``all`` for all of them).
 
-    ``accepted_length`` is tokens per round, bonus included. ``conditional[k]`` is the share of
+    ``accepted_length`` is tokens per round, bonus included; ``ended_accepted_length`` the same over
+    the ``ended`` answers that were not cut at ``max_tokens``, as a model that repeats itself to
+    the end of the room is easy to draft for. ``conditional[k]`` is the share of
     rounds that kept draft ``k + 1`` among those that verified it and kept all before it.
     ``wasted_tokens`` were verified and not kept. Speeds are of decoding, one stream:
     ``tokens_s`` all tokens over all time, ``speedup`` the median over prompts against the same
@@ -36,6 +38,8 @@ class Score(_Frozen):
     completion_tokens: int
     rounds: int
     accepted_length: float | None
+    ended: int
+    ended_accepted_length: float | None
     conditional: list[float | None]
     draft_tokens: int
     verified_tokens: int

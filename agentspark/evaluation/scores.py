@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agentspark.engine.result import Completion
+from agentspark.engine.result import Completion, Counts
 from agentspark.evaluation.contestants import Contestant
 from agentspark.evaluation.results import ALL_KINDS, Difference, Score
 from agentspark.evaluation.rollouts import BASELINE, Acceptance, Rollout, Turn
@@ -51,7 +51,7 @@ def _score(name: str, temperature: float, kind: str, turns: Sequence[Turn], fixe
     own = [turn.rollouts[name] for turn in turns]
     plain = [turn.rollouts[BASELINE.name] for turn in turns]
     counts = [rollout.completion.counts for rollout in own]
-    rounds = sum(count.rounds for count in counts)
+    ended = [r.completion.counts for r in own if r.completion.finish_reason != "length"]
     verified = sum(count.verified_tokens for count in counts)
     accepted = sum(count.accepted_tokens for count in counts)
     speed, base = total_speed(own), total_speed(plain)
@@ -61,8 +61,10 @@ def _score(name: str, temperature: float, kind: str, turns: Sequence[Turn], fixe
         kind=kind,
         prompts=len(own),
         completion_tokens=sum(count.completion_tokens for count in counts),
-        rounds=rounds,
-        accepted_length=ratio(sum(c.completion_tokens - 1 for c in counts if c.rounds), rounds),
+        rounds=sum(count.rounds for count in counts),
+        accepted_length=_accepted_length(counts),
+        ended=len(ended),
+        ended_accepted_length=_accepted_length(ended),
         conditional=_conditional(rollout.acceptance for rollout in own),
         draft_tokens=sum(count.draft_tokens for count in counts),
         verified_tokens=verified,
@@ -83,6 +85,12 @@ def _score(name: str, temperature: float, kind: str, turns: Sequence[Turn], fixe
         else 0,
         comparable=len(own) if fixed else 0,
     )
+
+
+def _accepted_length(counts: Sequence[Counts]) -> float | None:
+    """Tokens a round; an answer's first token comes from its prompt."""
+    tokens = sum(count.completion_tokens - 1 for count in counts if count.rounds)
+    return ratio(tokens, sum(count.rounds for count in counts))
 
 
 def _conditional(acceptances: Iterable[Acceptance]) -> list[float | None]:

@@ -38,6 +38,17 @@ def positions_table(found: Evaluation) -> Table:
     return table
 
 
+def ended_table(found: Evaluation) -> Table:
+    """Accepted length over the answers that ended by themselves, and how many did."""
+    table = Table("Drafter", "T", "Ended", "Length", box=None)
+    for name, temperature in _rows(found):
+        score = found.score(name, temperature)
+        if score is not None:
+            ended = f"{score.ended}/{score.prompts}"
+            table.add_row(name, f"{temperature:g}", ended, _number(score.ended_accepted_length))
+    return table
+
+
 def kinds_table(found: Evaluation) -> Table:
     """Accepted length and speed-up by kind of prompt."""
     table = Table("Drafter", "T", *found.kinds, box=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentspark.drafting.proposal import one_hot
-from agentspark.engine.result import Completion, Counts, Timings
+from agentspark.engine.result import Completion, Counts, FinishReason, Timings
 from agentspark.evaluation.contestants import Contestant
 from agentspark.evaluation.rollouts import Acceptance, EncodedPrompt, Rollout, Turn
 from agentspark.evaluation.scores import find_differences, score_turns
@@ -14,14 +14,20 @@ DRAFTER = Contestant("one", None, "dspark")
 
 
 def rollout(
-    name: str, prompt: EncodedPrompt, seconds: float, rounds: int, tokens: list[int], kept: int
+    name: str,
+    prompt: EncodedPrompt,
+    seconds: float,
+    rounds: int,
+    tokens: list[int],
+    kept: int,
+    finish: FinishReason = "length",
 ) -> Rollout:
     counts = Counts(
         3, completion_tokens=len(tokens), rounds=rounds, draft_tokens=20, verified_tokens=16,
         accepted_tokens=kept,
     )  # fmt: skip
     done = Completion(
-        "id", "tiny", None, [1, 2, 3], tokens, "", "length", counts,
+        "id", "tiny", None, [1, 2, 3], tokens, "", finish, counts,
         Timings(started_at=0.0, decode_s=seconds),
     )  # fmt: skip
     acceptance = Acceptance()
@@ -54,6 +60,18 @@ def test_scores_over_all_and_by_kind() -> None:
     assert (chat.prompts, code.prompts) == (1, 2)
     (where,) = find_differences(turns, seeded=False)
     assert (where.contestant, where.prompt, where.position) == ("one", "c", 7)
+
+
+def test_answers_that_ended_have_a_length_of_their_own() -> None:
+    cut, prompt = turn("a", "chat", 1.0), EncodedPrompt("b", "chat", [1, 2, 3])
+    whole = {
+        "baseline": rollout("baseline", prompt, 2.0, 10, list(range(7)), 0, "stop"),
+        "one": rollout("one", prompt, 1.0, 2, list(range(7)), 4, "stop"),
+    }
+    score = score_turns([DRAFTER], [cut, Turn(prompt, 0.0, whole)], seeded=False)[0]
+    assert score.accepted_length == pytest.approx(16 / 7)
+    assert (score.ended, score.ended_accepted_length) == (1, 3.0)
+    assert score_turns([DRAFTER], [cut], seeded=False)[0].ended_accepted_length is None
 
 
 def test_sampled_outputs_are_compared_where_a_seed_fixes_them() -> None:
