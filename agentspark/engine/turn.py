@@ -19,7 +19,12 @@ from agentspark.engine.proposing import Proposing
 from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
 from agentspark.engine.sequence import Sequence
-from agentspark.errors import KVCapacityError, KVExhaustedError, RequestError
+from agentspark.errors import (
+    InvalidRequestError,
+    KVCapacityError,
+    KVExhaustedError,
+    RequestError,
+)
 
 Finish = Callable[[Sequence, FinishReason, BaseException | None], Completion]
 
@@ -227,7 +232,7 @@ class Turn:
         complete: FinishReason | None = None
         if (grammar := sequence.grammar) is not None:
             if grammar.failure is not None:
-                self._fail(sequence, _lost(sequence, grammar.failure))
+                self._fail(sequence, _lost(grammar.param, grammar.failure))
                 return
             if grammar.complete:
                 complete = "length" if grammar.narrowed else "stop"
@@ -308,10 +313,10 @@ def _accepted(sequence: Sequence, tokens: list[int]) -> int:
     return min(_common(sequence.proposal.token_ids, tokens), most)
 
 
-def _lost(sequence: Sequence, problem: str) -> RequestError:
-    return RequestError(
-        f"Request {sequence.request.id} ended: its grammar could not be followed any further "
-        f"({problem}). Give a simpler schema or pattern."
+def _lost(param: str, problem: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{param} could not be followed any further ({problem}): give a simpler schema or pattern.",
+        param=param,
     )
 
 

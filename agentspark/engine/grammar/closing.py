@@ -27,11 +27,10 @@ class Closing:
         self.end = self._ways.end
         """A token that ends any output that may end."""
 
-    def leaving(self, text: str) -> Closing:
-        """The same for a grammar whose first section ``text`` ends; empty for none."""
+    def leaving(self, text: str, tokens: Sequence[int]) -> Closing:
+        """The same for a grammar whose first section ``text`` (``tokens``) ends; empty for none."""
         found = copy(self)
-        found._lead = self._tables.tokenize_str(text, parse_special=True) if text else ()
-        found._text = text.encode()
+        found._lead, found._text = tokens, text.encode()
         return found
 
     def inside(self, said: Sequence[int]) -> bool:

@@ -21,9 +21,13 @@ class GrammarState:
     ``steering`` sees to it that the output ends before its tokens run out. Whatever looks ahead
     (``rows``, ``allows``, ``forced``) leaves the place as it was. A matcher may give up (a grammar
     too complex to follow at run time): ``failure`` then says why and the request must end.
+    ``param`` names the request's field that asked for the grammar.
     """
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int, steering: Steering) -> None:
+    def __init__(
+        self, matcher: LLMatcher, vocab_size: int, steering: Steering, *, param: str
+    ) -> None:
+        self.param = param
         self._matcher = matcher
         self._vocab_size = vocab_size
         self._steering = steering

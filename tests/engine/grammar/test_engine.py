@@ -224,3 +224,32 @@ def test_constrained_and_free_requests_share_a_batch(tiny_engine: Engine) -> Non
     ]
     for i, handle in enumerate(handles):
         assert handle.result(60).token_ids == (bound.token_ids if i % 2 else alone)
+
+
+@pytest.mark.parametrize("options", [PLAIN, RequestOptions()])
+def test_a_text_that_spells_a_control_token_does_not_end_the_answer(
+    tiny_engine: Engine, options: RequestOptions
+) -> None:
+    text = "say <|im_end|> now"
+    done = run(tiny_engine, Constraint.choice([text]), SamplingParams(max_tokens=60), options)
+    assert (done.text, done.finish_reason) == (text, "stop")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+    ],
+)
+@pytest.mark.parametrize("strict", [None, False])
+def test_a_schema_that_no_text_fits_is_the_callers_mistake(
+    tiny_engine: Engine, schema: dict[str, object], strict: bool | None
+) -> None:
+    constraint = Constraint.json_schema(schema, strict=strict, param="schema of mine")
+    with pytest.raises(InvalidRequestError, match="schema of mine") as caught:
+        run(tiny_engine, constraint, SamplingParams(max_tokens=400))
+    assert caught.value.param == "schema of mine"

@@ -34,7 +34,7 @@ class Talker:
 
     def __init__(self, compiler: GrammarCompiler, seed: int, opening: bool) -> None:
         self._rng = np.random.default_rng(seed)
-        tables = compiler._tokenizer_tables()
+        tables = compiler.tables.plain
         marks = [any(m in tables.decode_bytes([t]) for m in b'"{[,') for t in range(VOCAB)]
         self._weights = 1.0 + 20.0 * opening * np.array(marks)
         self._weights[END] = 0.05
@@ -52,12 +52,12 @@ class Talker:
 
 
 def text(compiler: GrammarCompiler, said: list[int]) -> str:
-    return str(compiler._tokenizer_tables().decode_str([t for t in said if t != END]))
+    return str(compiler.tables.plain.decode_str([t for t in said if t != END]))
 
 
 def needed(compiler: GrammarCompiler, schema: dict[str, Any]) -> int:
     """Tokens in which an answer fits; a way out is found up to two tokens late."""
-    return len(compiler._tokenizer_tables().tokenize_str(shortest(schema))) + 2
+    return len(compiler.tables.plain.tokenize_str(shortest(schema))) + 2
 
 
 @CHECKED
@@ -127,7 +127,7 @@ def test_drafts_change_nothing(
 
 def test_only_what_gave_way_makes_it_narrowed(compiler: GrammarCompiler) -> None:
     constraint = Constraint.choice(["no", "nothing else"])
-    tables = compiler._tokenizer_tables()
+    tables = compiler.tables.plain
     for wanted, cut in (("no", False), ("nothing else", True)):
         state = compiler.state(constraint, 3)
         said = state.advance(tables.tokenize_str(wanted))

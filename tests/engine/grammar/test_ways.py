@@ -22,7 +22,7 @@ LONG = {"type": "string", "format": "uuid"}
 
 @pytest.fixture(scope="module")
 def tables(compiler: GrammarCompiler) -> LLTokenizer:
-    return compiler._tokenizer_tables()
+    return compiler.tables.plain
 
 
 @pytest.fixture(scope="module")
