@@ -50,6 +50,11 @@ def load_for_target(drafter: str | Path | None, target: Target) -> Drafter | Non
     return DSparkDrafter(model, temperatures, folder.name)
 
 
+def fingerprint_of(target: Target) -> str:
+    """``target_fingerprint`` of a target whose weights are still plain."""
+    return target_fingerprint(*_matrices(target))
+
+
 def _matrices(target: Target) -> tuple[torch.Tensor, torch.Tensor]:
     embed = target.model.get_input_embeddings().weight
     lm_head = target.model.get_output_embeddings().weight

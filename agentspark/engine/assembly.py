@@ -12,14 +12,14 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.drafting.drafter import Drafter
 from agentspark.drafting.guarded import GuardedDrafter
-from agentspark.drafting.loading import load_for_target
+from agentspark.drafting.loading import fingerprint_of, load_for_target
 from agentspark.dspark.costs import CostKey
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.probe import rows_are_exact
 from agentspark.engine.profiling import EngineCosts
 from agentspark.engine.proposing import Proposing
-from agentspark.engine.runner import TargetRunner
+from agentspark.engine.runner import FlatRows, TargetRunner
 from agentspark.engine.turn import Finish, Turn
 from agentspark.errors import ConfigError
 from agentspark.kv import attention
@@ -40,9 +40,14 @@ _CPU_TOKENS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an engine is made of. ``exact`` is whether exact mode is on and holds here."""
+    """What an engine is made of.
+
+    ``fingerprint`` names the target's weights. ``exact`` is whether exact mode is on and holds
+    here.
+    """
 
     target: Target
+    fingerprint: str
     drafter: Drafter | None
     store: KVStore
     turn: Turn
@@ -68,6 +73,8 @@ def assemble(
         cache_dir=config.cache_dir,
     )
     speculator = load_for_target(drafter, target)
+    # Packed weights cannot be read any more.
+    fingerprint = fingerprint_of(target)
     if can_prepack(target.model):
         prepack(target.model)
     store = _make_store(target, speculator, config)
@@ -78,6 +85,7 @@ def assemble(
         feature_layers=() if speculator is None else speculator.config.target_layer_ids,
     )
     pool = BlockPool(store.num_blocks, store.block_tokens)
+    _first_pass(runner, pool)
     exact = config.exact and rows_are_exact(runner, pool, target.spec.vocab_size)
     if config.exact and not exact:
         _log.warning(
@@ -101,7 +109,18 @@ def assemble(
         prefill_chunk=config.prefill_chunk,
     )
     limit = min(config.max_context or target.spec.max_context, target.spec.max_context)
-    return Parts(target, speculator, store, turn, costs, limit, exact)
+    return Parts(target, fingerprint, speculator, store, turn, costs, limit, exact)
+
+
+def _first_pass(runner: TargetRunner, pool: BlockPool) -> None:
+    """Compute one token: a model that cannot be run says so here and not to its first request."""
+    blocks, rows = pool.allocate(1), FlatRows()
+    rows.add([0], 0, blocks)
+    rows.logit_rows = [0]
+    try:
+        runner.forward(rows)
+    finally:
+        pool.release(blocks)
 
 
 def _costs(
@@ -136,6 +155,12 @@ def _make_store(target: Target, drafter: Drafter | None, config: EngineConfig) -
         raise ConfigError(
             f"The KV pool would hold {tokens} tokens, less than two blocks of "
             f"{config.block_tokens}: raise kv_tokens or free memory."
+        )
+    drafts = 0 if drafter is None else drafter.block_size
+    if blocks * config.block_tokens < 2 * (drafts + 2):
+        raise ConfigError(
+            f"The KV pool would hold {tokens} tokens, too few for a drafter's block of {drafts}: "
+            "raise kv_tokens, free memory, or do without the drafter."
         )
     store = KVStore(
         blocks,

@@ -102,7 +102,11 @@ class Calls(ABC):
         ``chat`` says which tools may be called and what the answer must look like. Raises
         ``InvalidRequestError`` for messages that cannot be rendered.
         """
-        prompt = chat_prompt(self.target.tokenizer, messages, chat or ChatFormat())
+        options = asked.get("options") or RequestOptions()
+        options.validate()
+        prompt = chat_prompt(
+            self.target.tokenizer, messages, chat or ChatFormat(), options.cache_salt
+        )
         request = self._request(prompt.token_ids, sampling, **asked)
         return dataclasses.replace(request, constraint=prompt.constraint, answer=prompt.answer)
 

@@ -11,6 +11,7 @@ from agentspark.engine.chat_format import ChatFormat
 from agentspark.engine.grammar.answers import AnswerGrammar, Callable
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.grammar.schema import schema_text
+from agentspark.errors import InvalidRequestError
 from agentspark.models.chat import ChatTokenizer
 from agentspark.models.tools.answer import AnswerFormat
 
@@ -25,14 +26,23 @@ class ChatPrompt:
 
 
 def chat_prompt(
-    tokenizer: ChatTokenizer, messages: Sequence[Mapping[str, Any]], chat: ChatFormat
+    tokenizer: ChatTokenizer,
+    messages: Sequence[Mapping[str, Any]],
+    chat: ChatFormat,
+    salt: str | None = None,
 ) -> ChatPrompt:
     """Render ``messages`` and the tools, and make the grammar that ``chat`` asks for.
 
-    Raises ``InvalidRequestError`` for messages or formats that cannot be served.
+    Turns generated under ``salt`` keep their tokens. Raises ``InvalidRequestError`` for messages
+    or formats that cannot be served.
     """
     arguments = json.loads(chat.template_args)
-    ids = tokenizer.encode_chat(messages, tools=chat.tools, arguments=arguments)
+    for name in tokenizer.template(arguments=arguments).unread():
+        param = f"template_args.{name}"
+        raise InvalidRequestError(
+            f"{param} is nothing that this model's chat template reads: leave it out.", param=param
+        )
+    ids = tokenizer.encode_chat(messages, tools=chat.tools, arguments=arguments, salt=salt)
     reasoning = tokenizer.reasoning_format
     form = tokenizer.tool_format
     answer = AnswerFormat(
@@ -42,6 +52,7 @@ def chat_prompt(
         if reasoning is None
         else reasoning.beginning(tokenizer.template(chat.tools, arguments).prompt_end()),
         shown=_shown(tokenizer, with_calls=bool(chat.callable_tools)),
+        required=bool(chat.callable_tools) and chat.choice.mode == "required",
     )
     return ChatPrompt(ids, _constraint(tokenizer, chat, answer), None if answer.plain else answer)
 

@@ -138,6 +138,11 @@ class Engine(Calls):
         return self._parts.turn.proposing.planner_name
 
     @property
+    def fingerprint(self) -> str:
+        """A short hash of the target's weights; drafters and training data are made for them."""
+        return self._parts.fingerprint
+
+    @property
     def drafter(self) -> Drafter | None:
         """The drafter, if there is one; it belongs to the engine's loop."""
         return self._parts.drafter
@@ -221,6 +226,7 @@ class Engine(Calls):
             labels=request.labels,
             options=request.options,
             answer=None if reader is None else reader.answer,
+            cut_tokens=sequence.output.held_tokens,
         )
         self._remember(completion, request)
         if self._recorder is not None:
@@ -235,6 +241,8 @@ class Engine(Calls):
             completion.text,
             said(completion.content, calls),
             frozenset() if request.answer is None else request.answer.shown,
+            reasoning=completion.reasoning,
+            salt=request.options.cache_salt,
         )
 
     def _trace(

@@ -43,6 +43,9 @@ class OutputText:
         self._end_ids = frozenset() if params.ignore_eos else end_ids
         self._limit = limit
         self._pieces: list[str] = []
+        self._out = 0  # characters emitted
+        # Where the texts of tokens begin that have none of it out.
+        self._held: list[int] | None = [] if params.stop and params.logprobs is not None else None
         self.reader = reader
         self.generated = 0
 
@@ -50,6 +53,15 @@ class OutputText:
     def text(self) -> str:
         """All text emitted so far."""
         return "".join(self._pieces)
+
+    @property
+    def held_tokens(self) -> int:
+        """How many of the last tokens have no text out: they are, or may be, of a stop string.
+
+        A token that a stop string begins inside of has. Only known where log-probabilities are
+        asked for, which have to fit the text; 0 elsewhere.
+        """
+        return len(self._held or ())
 
     @property
     def remaining(self) -> int:
@@ -71,7 +83,7 @@ class OutputText:
         size = 1 if self._has_stops or thinking else max(kept, 1)
         for start in range(0, kept, size):
             end = min(start + size, kept)
-            pieces.append((end - start, self._stops.push(self._stream.push(tokens[start:end]))))
+            pieces.append((end - start, self._stops.push(self._decode(tokens[start:end]))))
             if self._stops.stopped is not None:
                 kept, reason = start + 1, "stop"
                 break
@@ -80,10 +92,27 @@ class OutputText:
         self.generated += kept
         text = "".join(piece for _, piece in pieces)
         self._pieces.append(text)
+        self._out += len(text)
+        self._release(whole=reason is not None and self._stops.stopped is None)
         answer = self._read(pieces, last=reason is not None)
         if reason == "stop" and self.reader is not None and self.reader.answer.tool_calls:
             reason = "tool_calls"
         return Emitted(kept, text, reason, answer)
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        if self._held is None:
+            return self._stream.push(tokens)
+        (token,) = tokens  # with stop strings, one at a time
+        begins, text = self._stream.place(token)
+        self._held.append(begins)
+        return text
+
+    def _release(self, *, whole: bool) -> None:
+        """Let go of the tokens up to the last one that has text out, or of all."""
+        held = self._held or []
+        out = len(held) if whole else 0
+        out = max([out, *(index + 1 for index, at in enumerate(held) if at < self._out)])
+        del held[:out]
 
     def _read(self, pieces: Sequence[tuple[int, str]], *, last: bool) -> AnswerDelta | None:
         if self.reader is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral, Real
+from typing import Literal, TypeGuard
 
 from agentspark.errors import InvalidRequestError
 
@@ -16,6 +17,15 @@ SPECULATIONS: tuple[str, ...] = ("auto", "dspark", "suffix", "off")
 
 def _reject(param: str, value: object, want: str) -> InvalidRequestError:
     return InvalidRequestError(f"{param}={value!r} cannot be used: give {want}.", param=param)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether ``value`` is a whole number by its type (``True`` and ``5.0`` are not)."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,33 +71,35 @@ class SamplingParams:
 
     def validate(self) -> None:
         """Raise ``InvalidRequestError`` for the first field that cannot be served."""
-        if self.max_tokens < 1:
+        if not is_whole(self.max_tokens) or self.max_tokens < 1:
             raise _reject("max_tokens", self.max_tokens, "a whole number of at least 1")
-        if not 0 <= self.min_tokens <= self.max_tokens:
-            raise _reject("min_tokens", self.min_tokens, "a number from 0 to max_tokens")
+        if not is_whole(self.min_tokens) or not 0 <= self.min_tokens <= self.max_tokens:
+            raise _reject("min_tokens", self.min_tokens, "a whole number from 0 to max_tokens")
         for name, low, high in (
             ("temperature", 0.0, 100.0),
             ("top_p", 0.0, 1.0),
             ("min_p", 0.0, 1.0),
             ("presence_penalty", -10.0, 10.0),
             ("frequency_penalty", -10.0, 10.0),
+            # Less would make logits infinite.
+            ("repetition_penalty", 0.01, 10.0),
         ):
-            value = float(getattr(self, name))
-            if not (math.isfinite(value) and low <= value <= high):
+            value = getattr(self, name)
+            if not (_is_real(value) and math.isfinite(value) and low <= value <= high):
                 raise _reject(name, value, f"a finite number from {low:g} to {high:g}")
         if self.top_p == 0.0:
             raise _reject("top_p", self.top_p, "a number above 0 (1 turns it off)")
-        # Less would make logits infinite.
-        if not (math.isfinite(self.repetition_penalty) and 0.01 <= self.repetition_penalty <= 10.0):
-            raise _reject("repetition_penalty", self.repetition_penalty, "a number, 0.01 to 10")
-        if self.top_k < 0:
+        if not is_whole(self.top_k) or self.top_k < 0:
             raise _reject("top_k", self.top_k, "0 (off) or a positive whole number")
-        if any(not text for text in self.stop):
+        if self.seed is not None and not is_whole(self.seed):
+            raise _reject("seed", self.seed, "None or a whole number")
+        stops = self.stop if isinstance(self.stop, tuple | list) else [None]
+        if not all(isinstance(text, str) and text for text in stops):
             raise _reject("stop", self.stop, "strings that are not empty")
-        if self.logprobs is not None and not 0 <= self.logprobs <= 20:
-            raise _reject("logprobs", self.logprobs, "None or a number from 0 to 20")
+        if self.logprobs is not None and not (is_whole(self.logprobs) and 0 <= self.logprobs <= 20):
+            raise _reject("logprobs", self.logprobs, "None or a whole number from 0 to 20")
         for token, bias in self.logit_bias:
-            if token < 0 or not -100.0 <= bias <= 100.0:
+            if not (is_whole(token) and token >= 0 and _is_real(bias) and abs(bias) <= 100.0):
                 raise _reject("logit_bias", {token: bias}, "token ids and -100 to 100")
 
 
@@ -98,8 +110,10 @@ class RequestOptions:
     ``speculation``: where drafts come from (``auto`` is every source the engine has, the drafter
     as long as its pass pays; ``dspark`` its drafter alone, of whatever family, always).
     ``verify``: ``auto`` lets the scheduler choose, ``full`` verifies whole proposals, a number
-    verifies at most that many drafts a round. ``cache_salt``: prefixes are shared only among
-    requests with the same salt.
+    verifies at most that many drafts a round. ``share_prefix``: whether cached keys and values are
+    used and left. ``cache_salt``: those, and the tokens that earlier turns of a chat were generated
+    as, are found only by requests with the same salt. (Requests that share no prefix find these
+    tokens too: both arms of a comparison must get the same prompts.)
     """
 
     speculation: Speculation = "auto"
@@ -116,9 +130,12 @@ class RequestOptions:
         """Raise ``InvalidRequestError`` for the first field that cannot be served."""
         if self.speculation not in SPECULATIONS:
             raise _reject("speculation", self.speculation, "one of " + ", ".join(SPECULATIONS))
-        fixed = isinstance(self.verify, int) and not isinstance(self.verify, bool)
-        if not (self.verify in ("auto", "full") or (fixed and int(self.verify) >= 0)):
+        if not (self.verify in ("auto", "full") or (is_whole(self.verify) and self.verify >= 0)):
             raise _reject("verify", self.verify, "'auto', 'full' or a whole number from 0")
+        if not isinstance(self.share_prefix, bool):
+            raise _reject("share_prefix", self.share_prefix, "True or False")
+        if not isinstance(self.cache_salt, str | None):
+            raise _reject("cache_salt", self.cache_salt, "None or a string")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +148,11 @@ class Labels:
     step_kind: str | None = None
     parent: str | None = None
     arm: str | None = None
+
+    def validate(self) -> None:
+        """Raise ``InvalidRequestError`` for the first field that no record could hold."""
+        for name in ("run", "step_name", "step_kind", "parent", "arm"):
+            if not isinstance(getattr(self, name), str | None):
+                raise _reject(name, getattr(self, name), "None or a string")
+        if self.step is not None and not is_whole(self.step):
+            raise _reject("step", self.step, "None or a whole number")

@@ -60,9 +60,9 @@ class EngineCosts:
 def _measure(runner: TargetRunner, drafter: Drafter | None, pool: BlockPool) -> CostTable:
     available = pool.num_blocks * pool.block_tokens
     rows = [n for n in _ROWS if n + 1 < available // 2]
-    context = min(_CONTEXT, available - rows[-1] - 1)
-    block = 0 if drafter is None else drafter.block_size + 1
-    blocks = pool.allocate(-(-(context + max(rows[-1], block)) // pool.block_tokens))
+    most = max(rows[-1], 0 if drafter is None else drafter.block_size + 1)
+    context = min(_CONTEXT, available - most - 1)
+    blocks = pool.allocate(-(-(context + most) // pool.block_tokens))
     try:
         return profile(
             lambda n: _forward(runner, n, context, blocks),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agentspark.engine.grammar.constraint import Constraint
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.params import Labels, RequestOptions, SamplingParams, is_whole
 from agentspark.errors import ContextLengthError, InvalidRequestError
 from agentspark.models.tools.answer import AnswerFormat
 
@@ -40,6 +40,7 @@ class Request:
         """Raise ``InvalidRequestError`` for what cannot be served, naming the field."""
         self.sampling.validate()
         self.options.validate()
+        self.labels.validate()
         for token, _ in self.sampling.logit_bias:
             if token >= vocab_size:
                 raise InvalidRequestError(
@@ -51,15 +52,23 @@ class Request:
             raise InvalidRequestError(
                 "The prompt has no tokens: give at least one.", param="prompt_token_ids"
             )
-        if min(ids) < 0 or max(ids) >= vocab_size:
-            raise InvalidRequestError(
-                f"The prompt has token ids outside 0..{vocab_size - 1}: it was made with another "
-                "model's tokenizer.",
-                param="prompt_token_ids",
-            )
+        for name, tokens in (("prompt_token_ids", ids), ("prediction", self.prediction)):
+            if not _are_token_ids(tokens, vocab_size):
+                raise InvalidRequestError(
+                    f"{name} has something else than token ids from 0 to {vocab_size - 1}: was it "
+                    "made with another model's tokenizer?",
+                    param=name,
+                )
         if len(ids) >= max_context:
             raise ContextLengthError(
                 f"The prompt has {len(ids)} tokens and the context holds {max_context}: shorten it "
                 "so that at least one token can follow.",
                 param="prompt_token_ids",
             )
+
+
+def _are_token_ids(tokens: Sequence[int], vocab_size: int) -> bool:
+    plain = set(map(type, tokens)) <= {int}
+    if not plain and not all(map(is_whole, tokens)):
+        return False
+    return not tokens or (min(tokens) >= 0 and max(tokens) < vocab_size)

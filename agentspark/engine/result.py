@@ -75,7 +75,9 @@ class TokenLogprob:
 class Completion:
     """A finished request.
 
-    ``text`` is all that was generated. ``answer`` are its parts, where the request asked for them
+    ``text`` is all that was generated. The last ``cut_tokens`` of ``token_ids`` are of the stop
+    string that ended it and have no part in ``text`` (known where ``logprobs`` were asked for).
+    ``answer`` are its parts, where the request asked for them
     to be told apart; ``content``, ``reasoning`` and ``tool_calls`` give them for any request.
     """
 
@@ -92,6 +94,7 @@ class Completion:
     labels: Labels = field(default_factory=Labels)
     options: RequestOptions = field(default_factory=RequestOptions)
     answer: Answer | None = None
+    cut_tokens: int = 0
 
     @property
     def content(self) -> str:
@@ -108,12 +111,19 @@ class Completion:
         """The complete calls."""
         return [] if self.answer is None else self.answer.tool_calls
 
+    @property
+    def unfinished_call(self) -> ToolCall | None:
+        """The call that the end cut short, with the beginning of its arguments."""
+        return None if self.answer is None else self.answer.unfinished
+
 
 @dataclass(slots=True)
 class Delta:
     """What is new since the last delta; ``completion`` comes with the last one only.
 
-    ``answer`` is what is new of the parts, as in ``Completion``.
+    ``answer`` is what is new of the parts, as in ``Completion``. The text of the last
+    ``held_tokens`` so far, which may be older than ``token_ids``, is not out, since it may be that
+    of a stop string (known where ``logprobs`` were asked for).
     """
 
     token_ids: list[int]
@@ -121,6 +131,7 @@ class Delta:
     logprobs: list[TokenLogprob] | None = None
     completion: Completion | None = None
     answer: AnswerDelta | None = None
+    held_tokens: int = 0
 
     @property
     def content(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from agentspark.drafting.proposal import Proposal
 from agentspark.engine.choosing import choose_tokens, note_logprobs
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.counting import count_round
@@ -60,7 +61,8 @@ class TurnTimes:
 class Turn:
     """The state the turns work on and the parts that do the work.
 
-    Wherever a sequence is, it is in exactly one of ``waiting`` (holds no blocks) and ``running``.
+    Wherever a sequence is, it is in exactly one of ``waiting`` (holds no blocks) and ``running``,
+    until what became of it is known: should the loop die, everybody in them is told.
     """
 
     memory: KVMemory
@@ -111,17 +113,16 @@ class Turn:
 
     def _admit(self) -> None:
         self._drop_cancelled()
-        held: list[Sequence] = []
-        while self.waiting and len(self.running) < self.max_requests:
-            sequence = self.waiting.popleft()
+        held = 0
+        while len(self.waiting) > held and len(self.running) < self.max_requests:
+            sequence = self.waiting[held]
             if self._computing_soon(sequence):
-                held.append(sequence)
+                held += 1
                 continue
             try:
                 self.memory.admit(sequence)
             except KVExhaustedError:
                 if self.running or held:
-                    self.waiting.appendleft(sequence)
                     break
                 self._fail(sequence, self._too_large(sequence))
                 continue
@@ -129,7 +130,7 @@ class Turn:
                 sequence.clock.admitted = time.perf_counter()
                 sequence.counts.cached_tokens = sequence.computed
             self.running.append(sequence)
-        self.waiting.extendleft(reversed(held))
+            del self.waiting[held]
 
     def _drop_cancelled(self) -> None:
         for sequence in [s for s in (*self.running, *self.waiting) if s.cancelled]:
@@ -169,6 +170,8 @@ class Turn:
         """Back to the head of the queue; what it computed stays cached while there is room."""
         self._publish([sequence])
         self.memory.release(sequence)
+        # It comes back as a prompt, which has one row of logits and no drafts to judge.
+        sequence.proposal = sequence.draft = sequence.copy = Proposal()
         self.running.remove(sequence)
         self.waiting.appendleft(sequence)
 
@@ -223,20 +226,26 @@ class Turn:
             if isinstance(tokens, RequestError):
                 self._fail(sequence, tokens)
                 continue
-            if sequence in accepted:
-                count_round(sequence, verified, accepted[sequence])
-                sequence.computed += kept[sequence]
-            self._emit(sequence, tokens, raw)
+            sequence.computed += kept.get(sequence, 0)
+            self._emit(sequence, tokens, raw, accepted.get(sequence))
 
-    def _emit(self, sequence: Sequence, tokens: list[int], raw: torch.Tensor) -> None:
+    def _emit(
+        self, sequence: Sequence, tokens: list[int], raw: torch.Tensor, accepted: int | None
+    ) -> None:
+        """Hand ``tokens`` out up to the end; ``accepted`` were drafts (``None``: no round)."""
         complete: FinishReason | None = None
         if (grammar := sequence.grammar) is not None:
             if grammar.failure is not None:
+                if accepted is not None:
+                    count_round(sequence, len(sequence.proposal), 0)
                 self._fail(sequence, _lost(grammar.param, grammar.failure))
                 return
             if grammar.complete:
                 complete = "length" if grammar.narrowed else "stop"
         emitted = sequence.output.push(tokens, complete)
+        if accepted is not None:
+            # Drafts behind an end were right, and nobody gets them.
+            count_round(sequence, len(sequence.proposal), min(accepted, emitted.kept))
         tokens = tokens[: emitted.kept]
         sequence.tokens.extend(tokens)
         sequence.computed = min(sequence.computed, len(sequence.tokens))
@@ -251,8 +260,8 @@ class Turn:
         self.proposing.learn(sequence, tokens)
         if emitted.finish_reason is not None:
             self._publish([sequence])
-            self._end(sequence)
             completion = self.finish(sequence, emitted.finish_reason, None)
+            self._end(sequence)
             sequence.handle.put(self._delta(sequence, tokens, emitted, completion))
         else:
             sequence.handle.put(self._delta(sequence, tokens, emitted, None))
@@ -261,7 +270,8 @@ class Turn:
         self, sequence: Sequence, tokens: list[int], emitted: Emitted, completion: Completion | None
     ) -> Delta:
         logprobs = sequence.logprobs[-len(tokens) :] if sequence.logprobs and tokens else None
-        return Delta(tokens, emitted.text, logprobs, completion, emitted.answer)
+        held = sequence.output.held_tokens
+        return Delta(tokens, emitted.text, logprobs, completion, emitted.answer, held)
 
     # -- ends ----------------------------------------------------------------------------------
 
@@ -274,8 +284,8 @@ class Turn:
     def _end(self, sequence: Sequence) -> None:
         self.context.drop(sequence)
         if sequence in self.running:
-            self.running.remove(sequence)
             self.memory.release(sequence)
+            self.running.remove(sequence)
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
         if sequence.copies is not None:
@@ -284,8 +294,8 @@ class Turn:
     def _fail(
         self, sequence: Sequence, error: RequestError, reason: FinishReason = "error"
     ) -> None:
-        self._end(sequence)
         self.finish(sequence, reason, error)
+        self._end(sequence)
         sequence.handle.put(error)
 
     def _too_large(self, sequence: Sequence) -> KVCapacityError:

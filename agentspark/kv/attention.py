@@ -101,18 +101,30 @@ def forward_attention(
     *,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    kv_store: KVStore,
-    kv_batch: AttentionBatch,
+    kv_store: KVStore | None = None,
+    kv_batch: AttentionBatch | None = None,
     softcap: float | None = None,
     s_aux: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention function: ``query`` ``[1, H, T, D]`` to ``([1, T, H, D], None)``.
 
-    ``attention_mask`` is always ``None`` (the name is not in transformers' mask interface); the
-    remaining arguments speak of padding and caches that a flattened batch does not have. Raises
-    ``UnsupportedModelError`` for models whose attention caps its scores or has sinks.
+    ``attention_mask`` is ``None`` (the name is not in transformers' mask interface) but for models
+    that make one of their own; the remaining arguments speak of padding and caches that a
+    flattened batch does not have. Raises ``UnsupportedModelError`` for models whose attention caps
+    its scores, has sinks or a bias of its own, attends twice a layer, or does not pass on what
+    says where keys and values are.
     """
+    if kv_store is None or kv_batch is None:
+        raise UnsupportedModelError(
+            "This model does not tell its attention where keys and values are kept: choose another "
+            "one (Llama, Qwen, SmolLM, Mistral)."
+        )
+    if attention_mask is not None:
+        raise UnsupportedModelError(
+            "This model's attention has a mask or bias of its own, which agentspark does not "
+            "compute: choose a model without (Llama, Qwen, SmolLM, Mistral)."
+        )
     if softcap is not None or s_aux is not None:
         raise UnsupportedModelError(
             "This model caps attention scores or uses attention sinks, which agentspark "
@@ -121,6 +133,12 @@ def forward_attention(
     layer = kv_store.target[module.layer_idx]  # type: ignore[index]
     if not getattr(module, "is_kv_shared_layer", False):
         # Else the layer is its donor's, which wrote them already.
+        if module.layer_idx in kv_batch.written:
+            raise UnsupportedModelError(
+                "This model attends twice in a layer, with keys and values for which there is one "
+                "place: choose another one (Llama, Qwen, SmolLM, Mistral)."
+            )
+        kv_batch.written.add(module.layer_idx)  # type: ignore[arg-type]
         layer.write(kv_batch.slots, key[0], value[0])
     out = attend(query[0], layer, kv_batch, scaling=scaling, window=sliding_window)
     return out.transpose(0, 1).unsqueeze(0), None

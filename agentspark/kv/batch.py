@@ -61,7 +61,8 @@ class HeadShape:
 class AttentionBatch:
     """Segments of one forward of ``rows`` rows, padding rows last, and what attention derives.
 
-    ``exact`` asks for row bits that do not depend on the rest of the batch.
+    ``exact`` asks for row bits that do not depend on the rest of the batch. ``written`` are the
+    layers whose keys and values of these rows are in the pool.
     """
 
     segments: list[Segment]
@@ -71,6 +72,7 @@ class AttentionBatch:
     exact: bool
     dtype: torch.dtype
     device: torch.device
+    written: set[int] = field(default_factory=set)
     _slots: torch.Tensor | slice | None = None
     _tiles: dict[HeadShape, list[Tile]] = field(default_factory=dict)
     _stackings: dict[tuple[HeadShape, int], Stacking] = field(default_factory=dict)

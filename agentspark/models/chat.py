@@ -14,11 +14,17 @@ from agentspark.models.messages import check_messages, strings_in
 from agentspark.models.template import ChatTemplate, render_turns
 from agentspark.models.text_stream import TextStream
 from agentspark.models.tools.formats import ToolFormat, tool_format
-from agentspark.models.tools.history import arguments_as_text, check_calls, has_tools, turn_text
+from agentspark.models.tools.history import (
+    arguments_as_text,
+    check_calls,
+    has_tools,
+    turn_reasoning,
+    turn_text,
+)
 from agentspark.models.tools.prompt import in_plain_messages, with_tools
 from agentspark.models.tools.reasoning import ReasoningFormat, reasoning_format
 from agentspark.models.tools.tool import Tool
-from agentspark.models.turns import Turn, TurnMemory, make_turn
+from agentspark.models.turns import Saying, Turn, TurnMemory, make_turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -71,6 +77,17 @@ class ChatTokenizer:
         hidden = self._control_ids - shown
         return self._decode([token for token in token_ids if token not in hidden])
 
+    def token_text(self, token_id: int, *, first: bool = False) -> str:
+        """What ``token_id`` adds to a text it does not begin (or does: ``first``).
+
+        A control token is as it is written; a part of a character is a replacement character.
+        """
+        if first or token_id in self._control_ids:
+            return self._decode([token_id])
+        # SentencePiece tokenizers take a space off the beginning of what they decode.
+        before = self._encode_middle("a", markup=False)
+        return self._decode([*before, token_id])[len(self._decode(before)) :]
+
     def encode_continuation(self, text: str) -> list[int]:
         """Token ids of plain ``text`` that does not begin a sequence."""
         return self._encode_middle(text, markup=False)
@@ -93,20 +110,23 @@ class ChatTokenizer:
         add_generation_prompt: bool = True,
         tools: Sequence[Tool] = (),
         arguments: Mapping[str, Any] | None = None,
+        salt: str | None = None,
     ) -> list[int]:
         """Token ids of a chat in the model's template.
 
         An assistant message whose text was generated after the very tokens that come before it
         here (see ``remember``) keeps its generated tokens, so that a chat that goes on extends the
-        tokens of its beginning. Without such messages, and without control tokens typed in the
-        texts, the ids are those of transformers' ``apply_chat_template``. ``arguments`` are the
-        template's own. Raises ``InvalidRequestError`` for messages that cannot be rendered.
+        tokens of its beginning; reasoning it was given out with may be left out of the message, but
+        where the message has some, it has to be that. Only what was remembered under ``salt`` is
+        known. Without such messages, and without control tokens typed in the texts, the ids are
+        those of transformers' ``apply_chat_template``. ``arguments`` are the template's own. Raises
+        ``InvalidRequestError`` for messages that cannot be rendered.
         """
-        checked = self._shaped(check_calls(check_messages(messages)), tools)
+        checked = self._shaped(check_calls(check_messages(messages)), tools, salt)
         template = self.template(tools, arguments)
         markers = Markers(strings_in([checked, template.tools]))
         template = replace(template, tools=markers.hide(template.tools, self._marks))
-        said = [message.pop("said", "") for message in checked]
+        said = [message.pop("said", None) for message in checked]
         hidden = [
             {
                 **markers.hide(message, self._controls if told else self._marks),
@@ -135,12 +155,12 @@ class ChatTokenizer:
             return ids + self._encode_markup(pending, markers, first=not ids)
 
     def _shaped(
-        self, messages: list[dict[str, Any]], tools: Sequence[Tool]
+        self, messages: list[dict[str, Any]], tools: Sequence[Tool], salt: str | None
     ) -> list[dict[str, Any]]:
         """Messages that the template can render, with what each assistant message ``said``."""
         for message in messages:
             if message["role"] == "assistant":
-                message["said"] = turn_text(message)
+                message["said"] = Saying(turn_text(message), turn_reasoning(message), salt)
         if self.tool_format.native or not (tools or has_tools(messages)):
             return arguments_as_text(messages) if self.tool_format.text_arguments else messages
         plain = in_plain_messages(messages, self.tool_format, tool_role=self._tool_role)
@@ -158,7 +178,7 @@ class ChatTokenizer:
             return False
 
     def _recall(
-        self, ids: list[int], pending: str, opening: tuple[str, str], said: str, markers: Markers
+        self, ids: list[int], pending: str, opening: tuple[str, str], said: Saying, markers: Markers
     ) -> tuple[list[int], Turn] | None:
         """The tokens up to the end of what was ``said``, if that came after ``pending``.
 
@@ -191,20 +211,26 @@ class ChatTokenizer:
         text: str,
         said: str | None = None,
         shown: frozenset[int] = frozenset(),
+        *,
+        reasoning: str | None = None,
+        salt: str | None = None,
     ) -> None:
         """Note that ``token_ids``, generated after ``prompt_ids``, were given out as ``text``.
 
         ``token_ids`` may end with the token that ended the turn; the template writes its own there.
         ``said`` is what the text was taken for (see ``tools.call.said``), where that is not all of
-        it; ``shown`` are the control tokens that are part of the text.
+        it, and ``reasoning`` what else of it a client may send back with that; ``shown`` are the
+        control tokens that are part of the text. ``encode_chat`` finds it with the same ``salt``.
         """
         turn = make_turn(
             token_ids, text, lambda ids: self.decode(ids, shown), self._control_ids - shown
         )
         if turn is not None:
+            told = text if said is None else said
+            sayings = {(text, ""), (told, ""), (told, (reasoning or "").strip())}
             with self._lock:
-                for key in {text, text if said is None else said}:
-                    self._memory.put(prompt_ids, key, turn)
+                for saying in sayings:
+                    self._memory.put(prompt_ids, Saying(*saying, salt), turn)
 
     def end_token_ids(self) -> frozenset[int]:
         """Tokens that end an assistant's turn: the end token, and what the template closes with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +54,26 @@ class TargetSpec:
             attention=attention_layers(model),
             hidden_size=config.hidden_size,
             vocab_size=config.vocab_size,
-            max_context=config.max_position_embeddings,
+            max_context=_max_context(config),
             eos_token_ids=eos_token_ids,
             dtype=model.dtype,
             device=model.device,
         )
+
+
+def _max_context(config: Any) -> int:
+    """Tokens that fit: where rotary positions are scaled by length, those before it begins.
+
+    LongRoPE (Phi 3 and 4) turns all positions of a forward, and those of one request with those
+    of the others, by other factors once one of them is long; cached keys would not fit any more.
+    """
+    most: int = config.max_position_embeddings
+    rope = getattr(config, "rope_parameters", None) or {}
+    for one in (rope, *(part for part in rope.values() if isinstance(part, Mapping))):
+        if one.get("rope_type") == "longrope":
+            first = one.get("original_max_position_embeddings")
+            most = min(most, first or getattr(config, "original_max_position_embeddings", most))
+    return most
 
 
 def check_config(config: PreTrainedConfig, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,16 @@ class ChatTemplate:
                 f"The model's chat template cannot render these messages: {error}",
                 param="messages",
             ) from error
+
+    def unread(self) -> list[str]:
+        """Names of ``arguments`` that are no variable of the template: nothing comes of them."""
+        source = str(self.hf.chat_template)
+        return [
+            name
+            for name in self.arguments
+            # An attribute or a key of that name is no variable.
+            if not re.search(rf"(?<![\w.'\"]){re.escape(name)}(?![\w'\"])", source)
+        ]
 
     def prompt_end(self) -> str:
         """What a prompt has behind the text of its last message."""

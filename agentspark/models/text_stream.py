@@ -32,6 +32,7 @@ class TextStream:
         self._joined = joined
         self._window: list[int] = []
         self._emitted = 0  # characters of the window's text that are out already
+        self._out = 0  # characters that are out already
 
     def push(self, token_ids: Sequence[int]) -> str:
         """Add tokens; returns the text that no later token can change."""
@@ -48,10 +49,26 @@ class TextStream:
             # on their own, broken or not at its beginning, is how their text will go on to begin.
             self._window = self._window[-_KEPT:]
             self._emitted = len(self._decode(self._window))
+        self._out += len(new)
         return new
+
+    def place(self, token_id: int) -> tuple[int, str]:
+        """Add one token; returns the character at which its text begins, and what ``push`` does.
+
+        A token that goes on with a character begins where that does, or inside of it.
+        """
+        at, before = self._out, self._held()
+        new = self.push([token_id])
+        after = new + self._held()
+        goes_on = after == before or not after.startswith(before)
+        return at + len(before.rstrip(REPLACEMENT) if goes_on else before), new
 
     def flush(self) -> str:
         """The text held back so far, with what is incomplete in it replaced; ends the stream."""
-        new = self._decode(self._window)[self._emitted :]
+        new = self._held()
         self._window, self._emitted = [], 0
+        self._out += len(new)
         return new
+
+    def _held(self) -> str:
+        return self._decode(self._window)[self._emitted :]

@@ -23,36 +23,49 @@ class Turn:
     end: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """A turn as a client gives it back, and whose it is.
+
+    ``reasoning`` is empty where the client sends none. A turn is found under the ``salt`` it was
+    remembered under and no other: its tokens hold what only their own tenant may get back.
+    """
+
+    text: str
+    reasoning: str = ""
+    salt: str | None = None
+
+
 class TurnMemory:
-    """The last ``capacity`` generated texts, least recently used dropped first."""
+    """The last ``capacity`` generated turns, least recently used dropped first."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._turns: OrderedDict[tuple[str, bytes], Turn] = OrderedDict()
-        self._texts: Counter[str] = Counter()
+        self._turns: OrderedDict[tuple[Saying, bytes], Turn] = OrderedDict()
+        self._sayings: Counter[Saying] = Counter()
 
     def __len__(self) -> int:
         return len(self._turns)
 
-    def __contains__(self, text: str) -> bool:
-        """Whether ``text`` was generated after any prompt that is still remembered."""
-        return text in self._texts
+    def __contains__(self, saying: Saying) -> bool:
+        """Whether ``saying`` was generated after any prompt that is still remembered."""
+        return saying in self._sayings
 
-    def put(self, prompt_ids: Sequence[int], text: str, turn: Turn) -> None:
-        """Remember ``text`` as ``turn`` after ``prompt_ids``; the latest wins."""
-        key = (text, _digest(prompt_ids))
+    def put(self, prompt_ids: Sequence[int], saying: Saying, turn: Turn) -> None:
+        """Remember ``saying`` as ``turn`` after ``prompt_ids``; the latest wins."""
+        key = (saying, _digest(prompt_ids))
         if self._turns.pop(key, None) is None:
-            self._texts[text] += 1
+            self._sayings[saying] += 1
         self._turns[key] = turn
         if len(self._turns) > self._capacity:
             (oldest, _), _ = self._turns.popitem(last=False)
-            self._texts[oldest] -= 1
-            if not self._texts[oldest]:
-                del self._texts[oldest]
+            self._sayings[oldest] -= 1
+            if not self._sayings[oldest]:
+                del self._sayings[oldest]
 
-    def get(self, prompt_ids: Sequence[int], text: str) -> Turn | None:
-        """The turn that gave ``text`` after exactly ``prompt_ids``, if it is remembered."""
-        key = (text, _digest(prompt_ids))
+    def get(self, prompt_ids: Sequence[int], saying: Saying) -> Turn | None:
+        """The turn that gave ``saying`` after exactly ``prompt_ids``, if it is remembered."""
+        key = (saying, _digest(prompt_ids))
         turn = self._turns.get(key)
         if turn is not None:
             self._turns.move_to_end(key)

@@ -17,6 +17,7 @@ from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions, SamplingParams
 from agentspark.engine.result import Completion, Delta
 from agentspark.errors import InvalidRequestError
+from agentspark.models import ChatTokenizer
 from tests.models.tools.templates import HERMES, OPENED
 
 PARAMETERS = {
@@ -144,6 +145,21 @@ def test_the_next_step_extends_this_one(engine: Engine) -> None:
     assert list(request.prompt_token_ids)[: len(before)] == before
 
 
+def test_a_generated_turn_is_known_to_its_salt_only_and_in_both_arms(engine: Engine) -> None:
+    salted = RequestOptions(cache_salt="a")
+    plain = RequestOptions(speculation="off", share_prefix=False, cache_salt="a")
+    done = engine.chat(ASK, SamplingParams(max_tokens=24, temperature=1.0, seed=3), options=salted)
+    messages = [*ASK, {"role": "assistant", "content": done.content}, *ASK]
+    before = [*done.prompt_token_ids, *done.token_ids]
+    for options in (salted, plain):
+        prompt = list(engine.chat_request(messages, HOT, options=options).prompt_token_ids)
+        assert prompt[: len(before)] == before
+    fresh = ChatTokenizer(engine.target.tokenizer.hf).encode_chat(messages)
+    assert fresh[: len(before)] != before
+    for other in (None, RequestOptions(cache_salt="b")):
+        assert engine.chat_request(messages, HOT, options=other).prompt_token_ids == fresh
+
+
 async def test_async_forms_are_the_same(engine: Engine) -> None:
     chat = ChatFormat.of(tools=TOOLS, tool_choice=NAMED)
     sampling = SamplingParams(max_tokens=80)
@@ -208,6 +224,14 @@ def test_wrong_fields_are_named(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         ChatFormat.of(**fields)
     assert caught.value.param == param
+
+
+def test_arguments_that_the_template_does_not_read_are_named(engine: Engine) -> None:
+    for name in ("foo", "content", "padding"):  # "content" is a key of its messages only
+        chat = ChatFormat.of(template_args={name: 1})
+        with pytest.raises(InvalidRequestError, match="leave it out") as caught:
+            engine.chat_request(ASK, HOT, chat=chat)
+        assert caught.value.param == f"template_args.{name}"
 
 
 def test_a_tool_that_cannot_be_enforced_is_named(engine: Engine) -> None:

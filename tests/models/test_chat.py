@@ -191,6 +191,23 @@ def test_stable_in_a_template_with_spaces_around_answers(sentencepiece: Any, end
     assert tokenizer.decode(longer) == f"[INST] in [/INST] the{space}[INST] a [/INST]"
 
 
+def test_the_texts_of_single_tokens_add_up(sentencepiece: Any, byte_level: Any) -> None:
+    for hf in (sentencepiece, byte_level):
+        tokenizer = ChatTokenizer(hf)
+        for text in ("the in the", "  a", "it, is."):
+            ids = [token for token in tokenizer.encode(text) if token != hf.bos_token_id]
+            texts = [tokenizer.token_text(token, first=not at) for at, token in enumerate(ids)]
+            assert "".join(texts) == tokenizer.decode(ids)
+    tokenizer = ChatTokenizer(sentencepiece)
+    spaced, middle, end, part = sentencepiece.convert_tokens_to_ids(
+        ["▁the", "the", "</s>", "<0xC3>"]
+    )
+    assert tokenizer.token_text(spaced) == " the"
+    assert tokenizer.token_text(spaced, first=True) == tokenizer.token_text(middle) == "the"
+    assert tokenizer.token_text(end) == tokenizer.token_text(end, first=True) == "</s>"
+    assert tokenizer.token_text(part) == "\ufffd"
+
+
 def test_memory_forgets_the_oldest(byte_level: Any) -> None:
     tokenizer = ChatTokenizer(byte_level, remembered=2)
     letters = [token for letter in "the" for token in tokenizer.encode(letter)]

@@ -54,6 +54,30 @@ def test_no_character_is_split_where_the_window_is_cut(tokenizer: ChatTokenizer,
     assert "".join(got).strip() == text.strip()
 
 
+@given(data=st.data())
+def test_it_knows_where_each_text_begins(tokenizer: ChatTokenizer, data: st.DataObject) -> None:
+    controls = set(tokenizer.controls.values())
+    drawn = data.draw(st.lists(st.integers(0, len(tokenizer.hf) - 1), max_size=60))
+    for ids in (drawn, tokenizer.encode(data.draw(st.text("🙂éßa \n", max_size=40)))):
+        stream, text = tokenizer.stream(), tokenizer.decode(ids)
+        placed = [stream.place(token) for token in ids]
+        assert "".join(piece for _, piece in placed) + stream.flush() == text
+        for at, (token, (begins, _)) in enumerate(zip(ids, placed, strict=True)):
+            own = tokenizer.token_text(token, first=set(ids[:at]) <= controls)
+            # Bytes beside one that fits no character are none either.
+            if "\ufffd" not in own and tokenizer.hf.convert_ids_to_tokens(token)[0] != "<":
+                assert text.startswith(own, begins)
+
+
+def test_a_token_inside_of_a_character_begins_no_text_of_its_own(byte_level: Any) -> None:
+    stream = ChatTokenizer(byte_level).stream()
+    tokens = ChatTokenizer(byte_level).encode("a🙂b")
+    assert [stream.place(token)[0] for token in tokens] == [0, 1, 1, 1, 1, 2]
+    # A part of a character that nothing goes on with is one.
+    stream = ChatTokenizer(byte_level).stream()
+    assert [stream.place(token)[0] for token in (tokens[1], tokens[1], tokens[0])] == [0, 1, 2]
+
+
 def test_a_character_of_several_tokens_comes_whole(byte_level: Any) -> None:
     tokenizer = ChatTokenizer(byte_level)
     ids = tokenizer.encode("🙂")

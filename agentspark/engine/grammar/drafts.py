@@ -38,7 +38,9 @@ def under(grammar: GrammarState, proposal: Proposal, limit: int, *, fixed: bool)
     valid = grammar.allows(proposal.token_ids)
     if valid < len(proposal):
         if not fixed and valid < proposal.sampled:
-            return proposal
+            # As sure as if it were valid: whether a draft is verified must not depend on what it
+            # is, and a row behind one that is not allowed leaves everything open.
+            return surely(grammar, proposal)
         proposal = proposal.truncate(valid)
     proposal = surely(grammar, proposal)
     room = min(limit - len(proposal), MAX_FORCED)

@@ -12,12 +12,16 @@ from agentspark.models.tools.reasoning import Beginning, ReasoningFormat
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
-    """``tools`` ``None``: calls are not looked for. ``shown``: control tokens that have a text."""
+    """``tools`` ``None``: calls are not looked for. ``shown``: control tokens that have a text.
+
+    ``required``: the answer, behind its reasoning, is calls and nothing else.
+    """
 
     tools: ToolFormat | None = None
     reasoning: ReasoningFormat | None = None
     beginning: Beginning = "none"
     shown: frozenset[int] = frozenset()
+    required: bool = False
 
     @property
     def plain(self) -> bool:
@@ -26,16 +30,23 @@ class AnswerFormat:
 
     def reader(self) -> AnswerReader:
         """A new reader of one answer."""
-        return AnswerReader(AnswerParser(self.tools, self.reasoning, self.beginning))
+        return AnswerReader(
+            AnswerParser(self.tools, self.reasoning, self.beginning, required=self.required)
+        )
 
 
 @dataclass(slots=True)
 class Answer:
-    """An answer's parts. ``reasoning`` is ``None`` where the model does not reason."""
+    """An answer's parts. ``reasoning`` is ``None`` where the model does not reason.
+
+    ``tool_calls`` are complete; ``unfinished`` is the call that the answer's end cut short, with
+    the beginning of its arguments.
+    """
 
     content: str = ""
     reasoning: str | None = None
     tool_calls: list[ToolCall] = field(default_factory=list)
+    unfinished: ToolCall | None = None
 
 
 class AnswerReader:
@@ -77,4 +88,5 @@ class AnswerReader:
             "".join(self._content),
             "".join(self._reasoning) if reasons else None,
             list(self._parser.calls),
+            self._parser.unfinished,
         )

@@ -75,6 +75,11 @@ def turn_text(message: Mapping[str, Any]) -> str:
     return said(message["content"], calls)
 
 
+def turn_reasoning(message: Mapping[str, Any]) -> str:
+    """The reasoning that an assistant message brings; white space around it is no part of it."""
+    return str(message.get("reasoning_content") or "").strip()
+
+
 def _check_call(call: object, where: str) -> Message:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(call, Mapping) or not isinstance(function, Mapping):

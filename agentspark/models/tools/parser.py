@@ -16,6 +16,7 @@ from agentspark.models.tools.reasoning import Beginning, ReasoningFormat
 class AnswerParser:
     """Takes one answer apart. ``tools`` ``None``: calls are not looked for.
 
+    ``required``: the answer can only be calls, so that nothing which might begin one is content.
     ``calls`` are the complete calls so far.
     """
 
@@ -24,14 +25,16 @@ class AnswerParser:
         tools: ToolFormat | None,
         reasoning: ReasoningFormat | None = None,
         beginning: Beginning = "none",
+        *,
+        required: bool = False,
     ) -> None:
         self._tools = tools
+        self._required = required
         self._reasoning = reasoning
         inside = reasoning is not None and beginning == "inside"
         optional = reasoning is not None and beginning == "optional"
         self._state = self._thoughts if inside else self._start if optional else self._content
         self._held = ""
-        self._last = False
         self._space = ""  # white space that is content only if more content follows
         self._begun = False  # whether the present part has any text yet
         self._index = 0
@@ -50,6 +53,13 @@ class AnswerParser:
         """Whether the next text is reasoning, as far as is known."""
         return self._state == self._thoughts
 
+    @property
+    def unfinished(self) -> ToolCall | None:
+        """The call whose arguments are not complete, as far as it has come."""
+        if self._state != self._value or self._call is None:
+            return None
+        return ToolCall(*self._call, arguments="".join(self._arguments))
+
     def push(self, text: str) -> AnswerDelta:
         """Add text; returns what it makes certain."""
         delta = AnswerDelta()
@@ -59,17 +69,25 @@ class AnswerParser:
         return delta
 
     def flush(self) -> AnswerDelta:
-        """End the answer; returns what was held back."""
-        self._last = True
+        """End the answer; returns what was held back, unless it is the head of a call cut short."""
+        if self._state == self._start and not self._required:
+            self._state = self._content  # what was no opening yet is none
         delta = self.push("")
-        if self._state in (self._content, self._start):
+        if self._state == self._content and not self._calling:
             self._say(delta, self._held)
-            if not self.calls and self._begun:
+            if self._begun:
                 delta.content += self._space
         elif self._state == self._thoughts:
             self._think(delta, self._held)
         self._held = ""
         return delta
+
+    @property
+    def _calling(self) -> bool:
+        """Whether the held text, which may become a call's head, is one for certain."""
+        if self._tools is None:
+            return False
+        return self._required or self._held.startswith(self._tools.marker)
 
     # -- states: each takes what it can from the held text; true if the state changed ----------
 
@@ -80,7 +98,7 @@ class AnswerParser:
             self._held = text[len(opening) :]
             self._state = self._thoughts
             return True
-        if opening.startswith(text) and not self._last:
+        if opening.startswith(text):
             return False
         self._state = self._content
         return True
@@ -109,7 +127,7 @@ class AnswerParser:
                 self._held = text[len(head) :]
                 self._state = self._name
                 return True
-            if not (head.startswith(text) and not self._last):
+            if not head.startswith(text):
                 self._say(delta, self._held)
                 self._held = ""
             return False
@@ -161,11 +179,9 @@ class AnswerParser:
         if found:
             self._held = after
             return before, True
-        keep = 0
-        if not self._last:
-            longest = min(len(mark) - 1, len(before))
-            ends = (before[len(before) - n :] for n in range(longest, -1, -1))
-            keep = next(len(end) for end in ends if mark.startswith(end))
+        longest = min(len(mark) - 1, len(before))
+        ends = (before[len(before) - n :] for n in range(longest, -1, -1))
+        keep = next(len(end) for end in ends if mark.startswith(end))
         cut = len(before) - keep
         self._held = before[cut:]
         return before[:cut], False

@@ -137,7 +137,7 @@ def test_a_turn_with_calls_is_replayed_token_for_token(
         generated = [token for letter in raw for token in tokenizer.encode(letter)]
         prompt = tokenizer.encode_chat([user("a")], tools=TOOLS)
         key = said("Let me look.", [("read", '{"path": "b.txt"}')])
-        tokenizer.remember(prompt, [*generated, END], raw, key)
+        tokenizer.remember(prompt, [*generated, END], raw, key, reasoning="hm, so")
         again = call({"path": "b.txt"}, ident="other", **more)
         again["content"] = "Let me look."
         messages = [user("a"), again, result("text", "other")]
@@ -154,6 +154,44 @@ def test_reasoning_left_out_by_the_client_comes_back(hf: Any) -> None:
         messages = [user("a"), {"role": "assistant", "content": "So it is."}, user("b")]
         longer = tokenizer.encode_chat(messages)
         assert longer[: len(prompt) + len(generated) + 1] == [*prompt, *generated, END]
+
+
+def thought(tokenizer: ChatTokenizer, thoughts: str, salt: str | None = None) -> list[int]:
+    """A prompt and the tokens remembered behind it, which thought and then said "So it is."."""
+    prompt = tokenizer.encode_chat([user("a")])
+    raw = f"<think>\n{thoughts}\n</think>\n\nSo it is."
+    # Letter by letter: no tokenizer would cut the text like this.
+    generated = [token for letter in raw for token in tokenizer.encode(letter)]
+    tokenizer.remember(prompt, generated, raw, "So it is.", reasoning=thoughts, salt=salt)
+    return [*prompt, *generated]
+
+
+def test_reasoning_sent_by_the_client_has_to_be_the_generated_one(hf: Any) -> None:
+    with templated(hf, templates.HERMES) as tokenizer:
+        fresh = ChatTokenizer(hf)
+        one, two = (thought(tokenizer, thoughts) for thoughts in ("hm", "well"))
+
+        def again(**more: Any) -> list[dict[str, Any]]:
+            return [user("a"), {"role": "assistant", "content": "So it is.", **more}, user("b")]
+
+        for known, thoughts in ((one, "hm"), (two, "\nwell\n")):
+            ids = tokenizer.encode_chat(again(reasoning_content=thoughts))
+            assert ids[: len(known)] == known
+        assert tokenizer.encode_chat(again(reasoning_content=""))[: len(two)] == two
+        own = again(reasoning_content="My own.")
+        assert tokenizer.encode_chat(own) == fresh.encode_chat(own)
+        assert "My own." in tokenizer.decode(tokenizer.encode_chat(own))
+
+
+def test_a_turn_is_known_under_its_salt_only(hf: Any) -> None:
+    with templated(hf, templates.HERMES) as tokenizer:
+        fresh = ChatTokenizer(hf)
+        known = thought(tokenizer, "hm", salt="a")
+        asked = [user("a"), {"role": "assistant", "content": "So it is."}, user("b")]
+        assert tokenizer.encode_chat(asked, salt="a")[: len(known)] == known
+        for messages in (asked, [asked[0], {**asked[1], "reasoning_content": "hm"}, asked[2]]):
+            for salt in (None, "b", ""):
+                assert tokenizer.encode_chat(messages, salt=salt) == fresh.encode_chat(messages)
 
 
 @pytest.mark.parametrize(

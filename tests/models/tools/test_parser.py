@@ -121,6 +121,29 @@ def test_a_call_cut_short_is_given_out_in_pieces_but_is_no_call() -> None:
     found = parse(parser, ['<tool_call>\n{"name": "read", "arguments": {"path": "a'])
     assert calls_of(found) == [("read", '{"path": "a')]
     assert parser.calls == []
+    cut = parser.unfinished
+    assert cut is not None and (cut.name, cut.arguments) == ("read", '{"path": "a')
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+@pytest.mark.parametrize("required", [False, True])
+def test_the_head_of_a_call_cut_short_is_no_content(form: ToolFormat, required: bool) -> None:
+    text = written(form, CALLS)
+    for end in range(len(text)):
+        parser = AnswerParser(form, required=required)
+        found = parse(parser, [text[:end]])
+        # Where calls are only possible, text which might still have become a marker stays text.
+        certain = required or end >= len(form.marker)
+        assert found.content == ("" if certain else text[:end])
+        told = [(call.name, call.arguments) for call in parser.calls]
+        if parser.unfinished is not None:
+            told.append((parser.unfinished.name, parser.unfinished.arguments))
+        assert told == calls_of(found)
+
+
+def test_where_a_call_is_required_the_beginning_of_an_opening_is_no_content() -> None:
+    assert parse(AnswerParser(HERMES, THINK, "optional", required=True), ["<t"]).content == ""
+    assert parse(AnswerParser(HERMES, THINK, "optional"), ["<t"]).content == "<t"
 
 
 def test_json_text_behind_content_is_no_call_where_calls_come_first() -> None:

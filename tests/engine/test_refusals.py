@@ -1,0 +1,83 @@
+"""Requests that cannot be served: refused by the name of the field, whatever its type."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from agentspark.engine.engine import Engine
+from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.request import Request
+from agentspark.errors import ContextLengthError, InvalidRequestError
+
+from .test_equivalence import GREEDY
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sampling", "error", "names"),
+    [
+        ([], GREEDY, InvalidRequestError, "prompt_token_ids"),
+        ([5, 512], GREEDY, InvalidRequestError, "prompt_token_ids"),
+        ([5] * 2048, GREEDY, ContextLengthError, "prompt_token_ids"),
+        ([5], SamplingParams(max_tokens=0), InvalidRequestError, "max_tokens"),
+        ([5], SamplingParams(temperature=math.nan), InvalidRequestError, "temperature"),
+        ([5], SamplingParams(temperature=math.inf), InvalidRequestError, "temperature"),
+        ([5], SamplingParams(top_p=0.0), InvalidRequestError, "top_p"),
+        ([5], SamplingParams(stop=("",)), InvalidRequestError, "stop"),
+        ([5], SamplingParams(min_tokens=9, max_tokens=8), InvalidRequestError, "min_tokens"),
+        ([5.0], GREEDY, InvalidRequestError, "prompt_token_ids"),
+        ([True], GREEDY, InvalidRequestError, "prompt_token_ids"),
+    ],
+)
+def test_bad_requests_are_refused_by_name(
+    tiny_engine: Engine,
+    tokens: list[int],
+    sampling: SamplingParams,
+    error: type[InvalidRequestError],
+    names: str,
+) -> None:
+    with pytest.raises(error) as caught:
+        tiny_engine.generate(tokens, sampling)
+    assert caught.value.param == names
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_tokens", 5.5), ("max_tokens", True), ("max_tokens", "5"), ("min_tokens", 0.5),
+        ("temperature", "hot"), ("top_p", "1"), ("top_k", 1.5), ("repetition_penalty", None),
+        ("seed", "abc"), ("seed", math.inf), ("stop", 5), ("stop", "text"), ("stop", (1,)),
+        ("logprobs", 1.5), ("logit_bias", ((1.7, 2.0),)),
+    ],
+)  # fmt: skip
+def test_sampling_of_wrong_types_is_refused_by_name(
+    tiny_engine: Engine, name: str, value: object
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        tiny_engine.generate([5], SamplingParams(**{name: value}))  # type: ignore[arg-type]
+    assert caught.value.param == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (RequestOptions, "speculation", ["auto"]), (RequestOptions, "verify", 1.5),
+        (RequestOptions, "share_prefix", "off"), (RequestOptions, "cache_salt", 5),
+        (Labels, "run", 5), (Labels, "step", "1"),
+    ],
+)  # fmt: skip
+def test_options_of_wrong_types_are_refused_by_name(
+    tiny_engine: Engine, kind: type, name: str, value: object
+) -> None:
+    asked = {"options" if kind is RequestOptions else "labels": kind(**{name: value})}
+    with pytest.raises(InvalidRequestError) as caught:
+        tiny_engine.generate([5], GREEDY, **asked)
+    assert caught.value.param == name
+
+
+def test_a_prediction_from_another_vocabulary_is_refused(tiny_engine: Engine) -> None:
+    request = Request(prompt_token_ids=[5], prediction=[7, 99_999], sampling=GREEDY)
+    with pytest.raises(InvalidRequestError) as caught:
+        tiny_engine.submit(request)
+    assert caught.value.param == "prediction"
