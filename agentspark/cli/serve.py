@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,7 +99,7 @@ def serve(
         allowed_hosts=tuple(allowed_host or ()),
         cors_origins=tuple(cors_origin or ()),
         queue_limit=queue_limit,
-        max_body_bytes=int(max_body_mib * 2**20),
+        max_body_bytes=_bytes(max_body_mib),
         request_timeout_s=request_timeout,
         drain_s=drain,
         default_temperature=temperature,
@@ -112,6 +113,12 @@ def serve(
         kv_tokens=kv_tokens,
     )
     _run(settings, model, drafter_name(drafter), config, trace, as_json=log_format == "json")
+
+
+def _bytes(mib: float) -> int:
+    if not 0 < mib < math.inf:
+        raise ConfigError(f"--max-body-mib {mib:g} cannot be used: give a number above 0.")
+    return int(mib * 2**20)
 
 
 def _run(

@@ -98,6 +98,14 @@ def test_a_port_in_use_is_said_before_anything_loads(capsys: pytest.CaptureFixtu
     assert "Choose another" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("size", ["nan", "inf", "0", "-1"])
+def test_a_size_that_is_none_is_one_line(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "no-such-model", "--max-body-mib", size]) == 1
+    said = capsys.readouterr().err
+    assert f"--max-body-mib {size} cannot be used" in said
+    assert "unexpected" not in said
+
+
 def test_a_model_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "./no-such-model", "--port", "0"]) == 1
     assert "does not exist" in capsys.readouterr().err

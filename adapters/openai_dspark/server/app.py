@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -15,6 +14,7 @@ from agentspark import __version__
 from openai_dspark.server import errors, operations
 from openai_dspark.server.chat import endpoint as chat_endpoint
 from openai_dspark.server.completions import endpoint as completions_endpoint
+from openai_dspark.server.cors import Cors
 from openai_dspark.server.disconnect import ClientGoneError
 from openai_dspark.server.gate import Gate
 from openai_dspark.server.openapi import document
@@ -61,7 +61,7 @@ def _api(service: Service) -> FastAPI:
     api.openapi = lambda: document(api)  # type: ignore[method-assign]
     if service.settings.cors_origins:
         api.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=list(service.settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class Call:
     """The running sequences of one request. ``close`` it, however it ends; it may be twice.
 
-    ``deadline`` is in the event loop's time, ``prompt`` the API's name for the prompt, ``on_close``
-    gives the call's places back.
+    ``deadline`` is in the event loop's time, ``prompt`` the API's name for the prompt;
+    ``on_completion`` gets every finished sequence before it is given out, ``on_close`` gives the
+    call's places back.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Call:
         arm: str | None,
         prompt: str,
         meters: Meters,
+        on_completion: Callable[[Completion], None] | None,
         on_close: Callable[[], None],
     ) -> None:
         self.handles = list(handles)
@@ -40,6 +42,9 @@ class Call:
         self._arm = arm
         self._prompt = prompt
         self._meters = meters
+        # What becomes of the sequences that do not reach their end.
+        self._fates = ["cancelled"] * len(self.handles)
+        self._on_completion = on_completion
         self._on_close: Callable[[], None] | None = on_close
         self._stopped: ApiError | None = None
         self._loop = asyncio.get_running_loop()
@@ -59,6 +64,8 @@ class Call:
                 left -= 1
                 self.completions[index] = delta.completion
                 self._meters.finished(delta.completion)
+                if self._on_completion is not None:
+                    self._on_completion(delta.completion)
             yield index, delta
 
     async def finish(self) -> None:
@@ -83,22 +90,27 @@ class Call:
             return
         self._on_close()
         self._on_close = None
-        for handle, completion in zip(self.handles, self.completions, strict=True):
+        for handle, completion, fate in zip(
+            self.handles, self.completions, self._fates, strict=True
+        ):
             handle.cancel()
             if completion is None:
-                self._meters.failed(self._arm, "cancelled")
+                self._meters.failed(self._arm, fate)
 
     async def _next(self) -> tuple[int, Delta]:
         try:
             async with asyncio.timeout_at(self._deadline):
                 index, event = await self._events.get()
         except TimeoutError as error:
+            self._fates = ["deadline"] * len(self.handles)
             raise ApiError(
                 504,
                 f"The answer was not complete within {self._timeout_s:g} s: ask for fewer tokens.",
                 code="deadline_exceeded",
             ) from error
         if isinstance(event, BaseException):
+            if not isinstance(event, RequestCancelledError):
+                self._fates[index] = "error"
             if self._stopped is not None and isinstance(event, RequestCancelledError):
                 raise self._stopped from event
             raise to_api_error(event, self._prompt) from event

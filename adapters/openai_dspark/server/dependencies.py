@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from openai_dspark.server.auth import Caller
-from openai_dspark.server.body import Model, parse, read_body
+from openai_dspark.server.body import read_body
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.facts import facts_of
 from openai_dspark.server.service import Service
+
+Parsed = TypeVar("Parsed")
 
 # Bytes that are parsed in less time than it takes to ask a thread.
 _SMALL = 16_384
@@ -37,12 +40,12 @@ def _caller(request: Request, service: ServiceOf) -> Caller:
 CallerOf = Annotated[Caller, Depends(_caller)]
 
 
-async def parsed(request: Request, service: Service, model: type[Model]) -> Model:
-    """The request's body as ``model``; ``ApiError`` says what is wrong with it."""
+async def parsed(request: Request, service: Service, read: Callable[[bytes], Parsed]) -> Parsed:
+    """What ``read`` makes of the request's body; its ``ApiError`` says what is wrong with it."""
     body = await read_body(request, service.settings)
     if len(body) <= _SMALL:
-        return parse(body, model)
-    return await service.off_loop(lambda: parse(body, model))
+        return read(body)
+    return await service.off_loop(lambda: read(body))
 
 
 def timeout_of(request: Request, service: Service) -> float:

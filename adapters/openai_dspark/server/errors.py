@@ -87,8 +87,7 @@ def to_api_error(error: BaseException, prompt: str = "messages") -> ApiError:
     if isinstance(error, KVCapacityError):
         return ApiError(400, str(error), param=prompt, code="context_length_exceeded")
     if isinstance(error, InvalidRequestError):
-        param = {"prompt_token_ids": prompt, **_NAMES}.get(error.param or "", error.param)
-        return ApiError(400, str(error), param=param, code="invalid_value")
+        return _invalid(error, {"prompt_token_ids": prompt, **_NAMES})
     if isinstance(error, RequestCancelledError):
         return ApiError(503, str(error), code="cancelled")
     if isinstance(error, EngineError):
@@ -97,6 +96,17 @@ def to_api_error(error: BaseException, prompt: str = "messages") -> ApiError:
         return ApiError(500, str(error), code="engine_error")
     _log.error("A request failed unexpectedly.", exc_info=error)
     return ApiError(500, "The server failed to handle this request.", code="internal_error")
+
+
+def _invalid(error: InvalidRequestError, names: Mapping[str, str]) -> ApiError:
+    """The error in the API's ``names``, which its message begins with too."""
+    text, param = str(error), error.param
+    part, dot, rest = (param or "").partition(".")
+    if param is not None and part in names:
+        named = names[part] + dot + rest
+        text = named + text[len(param) :] if text.startswith(param) else text
+        param = named
+    return ApiError(400, text, param=param, code="invalid_value")
 
 
 def install(app: FastAPI) -> None:

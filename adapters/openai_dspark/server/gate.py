@@ -34,6 +34,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         facts = scope["agentspark"] = Facts.begin(headers.get(REQUEST_ID_HEADER))
+        method = scope["method"]
         began, status = time.perf_counter(), 0
 
         async def reply(message: Message) -> None:
@@ -53,16 +54,16 @@ class Gate:
             ):
                 await _wrong_host().response()(scope, receive, reply)
             else:
-                await self._app(scope, receive, reply)
+                await self._app(_as_get(scope), receive, reply)
         except Exception as error:
             # Told to the client and logged where it was turned into a response; the connection
             # stays good. An error in the middle of a response ends it: the server sees to that.
             if not status:
                 await to_api_error(error).response()(scope, receive, reply)
         finally:
-            self._note(scope, facts, status, time.perf_counter() - began)
+            self._note(method, scope, facts, status, time.perf_counter() - began)
 
-    def _note(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
+    def _note(self, method: str, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         self._meters.http(route, status, seconds)
         client = scope.get("client")
@@ -72,7 +73,7 @@ class Gate:
                 "fields": {
                     "request_id": facts.request_id,
                     "client": client[0] if client else None,
-                    "method": scope["method"],
+                    "method": method,
                     "path": scope["path"],
                     # 499, as others log it: the client went away before there was an answer.
                     "status": status or 499,
@@ -81,6 +82,13 @@ class Gate:
                 }
             },
         )
+
+
+def _as_get(scope: Scope) -> Scope:
+    """A HEAD request as the GET it stands for; whoever sends the answer leaves its body out."""
+    if scope["method"] == "HEAD":
+        return {**scope, "method": "GET"}
+    return scope
 
 
 def _wrong_host() -> ApiError:

@@ -98,7 +98,7 @@ class Meters:
             self._each.labels(arm).observe(timings.decode_s / (counts.completion_tokens - 1))
 
     def failed(self, arm: str | None, how: str) -> None:
-        """Count a generation that ended early."""
+        """Count one that did not reach its end: ``cancelled``, ``deadline`` or ``error``."""
         self._finished.labels(arm or "none", how).inc()
 
     def text(self) -> bytes:

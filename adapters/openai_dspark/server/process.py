@@ -12,6 +12,7 @@ import uvicorn
 
 from agentspark.errors import ConfigError
 from openai_dspark.server.app import ServerApp
+from openai_dspark.server.protocol import HttpProtocol
 from openai_dspark.server.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=HttpProtocol,
                 lifespan="on",
                 ws="none",
                 log_config=None,
@@ -89,9 +91,9 @@ class Server(uvicorn.Server):
         service.draining = True
         loop = asyncio.get_running_loop()
         ends = loop.time() + service.settings.drain_s
-        if service.calls:
-            _log.info("draining", extra={"fields": {"running": len(service.calls)}})
-        while service.calls and loop.time() < ends and not self.force_exit:
+        if service.busy:
+            _log.info("draining", extra={"fields": {"running": service.busy}})
+        while service.busy and loop.time() < ends and not self.force_exit:
             await asyncio.sleep(_TICK_S)
         service.stop_calls()
         forced, self.force_exit = self.force_exit, False

@@ -53,7 +53,8 @@ async def answer(
         try:
             await call.finish()
             note_end(request, call, n)
-            return reply(call).to_json()
+            # Many log-probabilities, or tools that are repeated, make a long reply.
+            return await service_of(request).off_loop(lambda: reply(call).to_json())
         finally:
             call.close()
 

@@ -1,9 +1,10 @@
 """Guessing which run a chat belongs to, for agents that do not say.
 
-A step of an agent repeats the messages of the step before and adds to them. A chat that begins
-with all the messages of an earlier chat therefore belongs to that one's run; any other starts a
-run. Runs that start alike are repetitions of one task and share its name, so that two arms of an
-agent's work pair up.
+A step of an agent repeats the messages of the step before and adds to them, its answer first. A
+chat that begins with all the messages of an earlier chat and the answer that one got therefore
+belongs to that one's run; failing that, a chat that begins with the messages of an earlier chat
+belongs to the newest such run; any other starts a run. Runs that start alike are repetitions of
+one task and share its name, so that two arms of an agent's work pair up.
 """
 
 from __future__ import annotations
@@ -13,15 +14,27 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from agentspark.models.tools.call import said
 from agentspark.trace.runs import run_label
 
 Scope = tuple[str | None, ...]
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class RunGuess:
+    """The run a chat was taken for. ``chat`` is the hash of its messages."""
+
+    run: str
+    scope: Scope
+    chat: bytes
 
 
 class RunGuesser:
-    """Remembers the last ``capacity`` chats and starts of runs. Thread-safe.
+    """Remembers the last ``capacity`` chats, their answers and starts of runs. Thread-safe.
 
     A chat is kept as the hash of its messages, never as text.
     """
@@ -29,33 +42,50 @@ class RunGuesser:
     def __init__(self, capacity: int = 8192) -> None:
         self._capacity = capacity
         self._runs: OrderedDict[tuple[Scope, bytes], str] = OrderedDict()
+        self._answers: OrderedDict[tuple[Scope, bytes], str] = OrderedDict()
         self._repeats: OrderedDict[tuple[Scope, bytes], int] = OrderedDict()
         self._lock = threading.Lock()
 
-    def run(self, messages: Sequence[Mapping[str, Any]], scope: Scope) -> str:
+    def guess(self, messages: Sequence[Mapping[str, Any]], scope: Scope) -> RunGuess:
         """The run of this chat. ``scope`` holds what sets callers and arms apart."""
         chain = _chain(messages)
+        answers = [
+            _answered(link, message) if message.get("role") == "assistant" else None
+            for link, message in zip([b"", *chain], messages, strict=False)
+        ]
         with self._lock:
-            run = self._continued(chain, scope) or self._started(chain[-1], scope)
-            self._runs[scope, chain[-1]] = run
-            self._runs.move_to_end((scope, chain[-1]))
-            while len(self._runs) > self._capacity:
-                self._runs.popitem(last=False)
-        return run
+            run = self._continued(chain, answers, scope) or self._started(chain[-1], scope)
+            self._keep(self._runs, (scope, chain[-1]), run)
+        return RunGuess(run, scope, chain[-1])
 
-    def _continued(self, chain: list[bytes], scope: Scope) -> str | None:
-        for link in reversed(chain[:-1]):
-            run = self._runs.get((scope, link))
+    def answered(self, guess: RunGuess, answer: Mapping[str, Any]) -> None:
+        """Note an answer, an assistant's message, to the chat of ``guess``."""
+        link = _answered(guess.chat, answer)
+        with self._lock:
+            self._keep(self._answers, (guess.scope, link), guess.run)
+
+    def _continued(
+        self, chain: list[bytes], answers: list[bytes | None], scope: Scope
+    ) -> str | None:
+        for link, answer in zip(reversed(chain[:-1]), reversed(answers[:-1]), strict=True):
+            run = None if answer is None else self._answers.get((scope, answer))
+            run = run or self._runs.get((scope, link))
             if run is not None:
                 return run
         return None
 
     def _started(self, link: bytes, scope: Scope) -> str:
-        repeat = self._repeats.pop((scope, link), 0) + 1
-        self._repeats[scope, link] = repeat
-        while len(self._repeats) > self._capacity:
-            self._repeats.popitem(last=False)
+        repeat = self._repeats.get((scope, link), 0) + 1
+        self._keep(self._repeats, (scope, link), repeat)
         return run_label(f"auto-{link.hex()[:12]}", repeat)
+
+    def _keep(
+        self, memory: OrderedDict[tuple[Scope, bytes], Kept], key: tuple[Scope, bytes], value: Kept
+    ) -> None:
+        memory[key] = value
+        memory.move_to_end(key)
+        while len(memory) > self._capacity:
+            memory.popitem(last=False)
 
 
 def _chain(messages: Sequence[Mapping[str, Any]]) -> list[bytes]:
@@ -63,7 +93,19 @@ def _chain(messages: Sequence[Mapping[str, Any]]) -> list[bytes]:
     links: list[bytes] = []
     link = b""
     for message in messages:
-        text = json.dumps(message, sort_keys=True, default=str).encode("utf-8", "surrogatepass")
-        link = hashlib.blake2b(link + text, digest_size=16).digest()
+        link = _hash(link, json.dumps(message, sort_keys=True, default=str))
         links.append(link)
     return links
+
+
+def _answered(chat: bytes, answer: Mapping[str, Any]) -> bytes:
+    """The hash of a chat and its answer, the same however a client sends the answer back."""
+    calls = [
+        (call["function"]["name"], call["function"]["arguments"])
+        for call in answer.get("tool_calls") or ()
+    ]
+    return _hash(chat, said(answer.get("content") or "", calls))
+
+
+def _hash(link: bytes, text: str) -> bytes:
+    return hashlib.blake2b(link + text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from agentspark.engine.handle import Handle
 from agentspark.engine.request import Request
+from agentspark.engine.result import Completion
 from agentspark.errors import AgentSparkError
 from openai_dspark.server.admission import Admission
 from openai_dspark.server.auth import Keys
@@ -16,16 +17,20 @@ from openai_dspark.server.call import Call
 from openai_dspark.server.errors import ApiError, to_api_error
 from openai_dspark.server.metrics import Meters
 from openai_dspark.server.names import ModelNames
+from openai_dspark.server.preparation import Preparation
 from openai_dspark.server.runs import RunGuesser
 from openai_dspark.server.settings import ServerSettings
+from openai_dspark.server.tokens import TokenTexts
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
 
 Result = TypeVar("Result")
 
-# Parsing, templates, tokenising and grammars happen on these, never on the event loop.
+# Templates, tokenising and grammars happen on these, never on the event loop.
 _INTAKE_THREADS = 4
+# Bodies and replies on others: they are quick, and a slow grammar should not hold them up.
+_SHAPING_THREADS = 2
 
 
 class Service:
@@ -39,14 +44,22 @@ class Service:
         self.meters = Meters()
         self.meters.watch(engine)
         self.runs = RunGuesser()
+        self.texts = TokenTexts(engine.target.tokenizer, engine.target.spec.eos_token_ids)
         self.admission = Admission(engine.config.max_requests, settings.queue_limit)
         self.draining = False
         self.calls: set[Call] = set()
+        self._preparing: set[Preparation] = set()
         self._intake = ThreadPoolExecutor(_INTAKE_THREADS, thread_name_prefix="agentspark-intake")
+        self._shaping = ThreadPoolExecutor(_SHAPING_THREADS, thread_name_prefix="agentspark-json")
+
+    @property
+    def busy(self) -> int:
+        """How many requests somebody waits for: those that run, and those that get ready to."""
+        return len(self.calls) + len(self._preparing)
 
     async def off_loop(self, work: Callable[[], Result]) -> Result:
-        """Run ``work`` on an intake thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._intake, work)
+        """Run ``work``, such as reading a body or writing a reply, on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._shaping, work)
 
     async def open(
         self,
@@ -56,24 +69,32 @@ class Service:
         timeout_s: float,
         arm: str | None,
         prompt: str,
+        on_completion: Callable[[Completion], None] | None = None,
     ) -> Call:
         """Admit a call of so many sequences, prepare and submit it.
 
-        ``prepare`` runs on an intake thread; ``prompt`` is what this API calls the prompt. Raises
-        ``ApiError`` for a full queue, a server that stops, and what the engine refuses.
+        ``prepare`` runs on an intake thread, and its time counts; ``prompt`` is what this API calls
+        the prompt; ``on_completion`` gets each finished sequence before the client does. Raises
+        ``ApiError`` for a full queue, a server that stops, a deadline that is over, and what the
+        engine refuses.
         """
         if self.draining:
             raise stopping()
         deadline = asyncio.get_running_loop().time() + timeout_s
         self.admission.take(sequences)
+        preparation = Preparation(
+            self._intake,
+            prepare,
+            self._submit,
+            on_drop=lambda: self.admission.give_back(sequences),
+        )
+        self._preparing.add(preparation)
         try:
-            handles = await self._submitted(prepare)
+            handles = await preparation.handles(deadline, timeout_s)
         except AgentSparkError as error:
-            self.admission.give_back(sequences)
             raise to_api_error(error, prompt) from error
-        except BaseException:
-            self.admission.give_back(sequences)
-            raise
+        finally:
+            self._preparing.discard(preparation)
         call = Call(
             handles,
             deadline=deadline,
@@ -81,33 +102,28 @@ class Service:
             arm=arm,
             prompt=prompt,
             meters=self.meters,
+            on_completion=on_completion,
             on_close=lambda: self._closed(call, sequences),
         )
         self.calls.add(call)
         return call
 
     def stop_calls(self) -> None:
-        """End everything that still runs."""
+        """End everything that still runs or gets ready to."""
+        for preparation in list(self._preparing):
+            preparation.stop(stopping())
         for call in list(self.calls):
             call.stop(stopping())
 
     async def close(self) -> None:
         """Close the engine; what still runs is cancelled."""
-        self._intake.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._intake, self._shaping):
+            pool.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.engine.close)
 
     def _closed(self, call: Call, sequences: int) -> None:
         self.calls.discard(call)
         self.admission.give_back(sequences)
-
-    async def _submitted(self, prepare: Callable[[], Sequence[Request]]) -> list[Handle]:
-        """Handles of the prepared requests; none is left running if the caller is cancelled."""
-        working = asyncio.ensure_future(self.off_loop(lambda: self._submit(prepare())))
-        try:
-            return await asyncio.shield(working)
-        except asyncio.CancelledError:
-            working.add_done_callback(_cancel_all)
-            raise
 
     def _submit(self, requests: Sequence[Request]) -> list[Handle]:
         handles: list[Handle] = []
@@ -126,9 +142,3 @@ def stopping() -> ApiError:
     return ApiError(
         503, "The server is stopping.", code="shutting_down", headers={"retry-after": "5"}
     )
-
-
-def _cancel_all(working: asyncio.Future[list[Handle]]) -> None:
-    if not working.cancelled() and working.exception() is None:
-        for handle in working.result():
-            handle.cancel()

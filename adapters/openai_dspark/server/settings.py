@@ -57,7 +57,8 @@ class ServerSettings:
         for name in ("body_timeout_s", "request_timeout_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)} cannot be used: give seconds.")
-        if self.queue_limit < 0 or self.drain_s < 0 or not 0 <= self.default_temperature <= 100:
+        given = (self.queue_limit, self.drain_s, self.default_temperature)
+        if not all(value >= 0 for value in given) or self.default_temperature > 100:
             raise ConfigError("queue_limit, drain_s and default_temperature must not be negative.")
 
     @property

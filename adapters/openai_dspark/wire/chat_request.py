@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.formats import ResponseFormat, StructuredOutputs
 from openai_dspark.wire.messages import Message
 from openai_dspark.wire.prediction import Prediction
@@ -25,7 +26,7 @@ class ChatRequest(GenerationBody):
     max_completion_tokens: TokenCount | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    tools: list[Tool] | None = None
+    tools: list[Tool] | None = Field(default=None, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.body import Body
 from openai_dspark.wire.formats import JsonObjectFormat, TextFormat
 from openai_dspark.wire.response_items import Item
@@ -70,7 +71,7 @@ class ResponseRequest(Body):
     top_p: float | None = Field(default=None, gt=0, le=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[ResponseTool] | None = None
+    tools: list[ResponseTool] | None = Field(default=None, max_length=MAX_TOOLS)
     tool_choice: Literal["none", "auto", "required"] | ResponseNamedChoice | None = None
     parallel_tool_calls: bool | None = None
     text: TextConfig | None = None

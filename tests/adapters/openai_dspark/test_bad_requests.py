@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import httpx
 import pytest
@@ -62,6 +63,8 @@ BAD = [
     ({"metadata": {"a": 5}}, "metadata.a"),
     ({"metadata": {str(i): "" for i in range(17)}}, "metadata"),
     ({"agentspark": {"speculation": "psychic"}}, "agentspark.speculation"),
+    ({"chat_template_kwargs": {"foo": 1}}, "chat_template_kwargs.foo"),
+    ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
     ({"headers": {"x-agentspark-arm": "left"}}, "x-agentspark-arm"),
     ({"headers": {"x-agentspark-step": "-1"}}, "x-agentspark-step"),
     ({"headers": {"x-agentspark-timeout": "nan"}}, "x-agentspark-timeout"),
@@ -77,6 +80,7 @@ def test_a_bad_value_is_named(served, body, param):
     assert set(error) == {"message", "type", "param", "code"}
     assert error["param"] == param
     assert error["message"]
+    assert "template_args" not in error["message"]
 
 
 def test_values_that_ask_for_nothing_are_taken(served):
@@ -130,6 +134,27 @@ def test_paths_methods_and_types_that_are_not_there(served):
         assert response.headers["x-request-id"]
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\x01garbage\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    ],
+    ids=["garbage", "no host", "length", "chunk"],
+)
+def test_what_is_no_http_is_told_so_in_the_same_shape(served, sent):
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        raw.sendall(sent)
+        said = b"".join(iter(lambda: raw.recv(65536), b""))
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 4")
+    assert b"application/json" in head
+    assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
+
+
 def test_a_prompt_over_the_context_has_its_own_code(served):
     for response, param in (
         (served.chat(messages=[{"role": "user", "content": "word " * 4000}]), "messages"),
@@ -172,6 +197,15 @@ def test_completions_name_theirs_too(served):
         ({"prompt": [-1]}, "prompt[0]"),
         ({"prompt": [100_000]}, "prompt"),
         ({"prompt": ["a"] * 20}, "n"),
+        (
+            {"prompt": "a", "response_format": {"type": "json_schema", "json_schema": {}}},
+            "response_format.json_schema",
+        ),
+        ({"prompt": "a", "structured_outputs": {"regex": "("}}, "structured_outputs.regex"),
+        (
+            {"prompt": "a", "structured_outputs": {"regex": "a", "choice": ["a"]}},
+            "structured_outputs.choice",
+        ),
     ):
         response = served.post("/v1/completions", json={"model": MODEL, **body})
         assert response.status_code == 400, body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
 import time
@@ -10,7 +11,9 @@ import time
 import httpx
 import pytest
 
-from agentspark.errors import ConfigError
+from agentspark.engine.handle import Handle
+from agentspark.errors import ConfigError, EngineError
+from agentspark.models import ChatTokenizer
 from openai_dspark.server.admission import Admission
 from openai_dspark.server.auth import read_keys
 from openai_dspark.server.errors import ApiError
@@ -67,6 +70,24 @@ def test_callers_do_not_share_prefixes(guarded):
     assert cached("second-key-2") == 0
     assert cached("first-key-1", cache_salt="s") == 0
     assert cached("second-key-2", cache_salt="s") == 0
+
+
+def test_callers_do_not_share_what_their_answers_were_made_of(guarded):
+    chat = [{"role": "user", "content": "Answer with a secret."}]
+    asked = {"max_tokens": 48, "ignore_eos": True, "temperature": 2.0, "seed": 1}
+    first = guarded.chat(messages=chat, **asked, headers=key()).json()
+    chat += [{"role": "assistant", "content": first["choices"][0]["message"]["content"]}, *chat]
+    cold = ChatTokenizer(guarded.engine.target.tokenizer.hf).encode_chat(chat)
+
+    def prompt_tokens(name, **more):
+        answer = guarded.chat(messages=chat, **more, headers=key(name))
+        return answer.json()["usage"]["prompt_tokens"]
+
+    own = prompt_tokens("first-key-1")
+    assert own != len(cold)
+    assert prompt_tokens("first-key-1", model=f"{MODEL}:baseline") == own
+    assert prompt_tokens("second-key-2") == len(cold)
+    assert prompt_tokens("second-key-2", cache_salt="s") == len(cold)
 
 
 def test_a_large_body_is_refused_early_and_late(guarded):
@@ -129,6 +150,9 @@ def test_cors_is_for_named_origins_only(served, guarded):
     assert allowed.headers["access-control-allow-origin"] == "http://pages.example"
     other = httpx.options(guarded.url + path, headers={**asked, "origin": "http://evil.example"})
     assert "access-control-allow-origin" not in other.headers
+    assert (other.status_code, other.json()["error"]["code"]) == (400, "cors_refused")
+    assert "origin" in other.json()["error"]["message"]
+    assert "Origin" in other.headers["vary"]
     assert "access-control-allow-origin" not in httpx.options(served.url + path).headers
 
 
@@ -192,9 +216,43 @@ def test_metrics_and_health_tell_what_happened(served):
     assert "gen_ai_server_time_to_first_token_seconds_bucket" in text
     assert "agentspark_kv_blocks 1024.0" in text
     assert 'route="/v1/chat/completions",status="200"' in text
+    for path in ("/health", "/v1/models", "/metrics"):
+        head, whole = httpx.head(served.url + path), httpx.get(served.url + path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert httpx.head(f"{served.url}/v1/chat/completions").status_code == 405
     for path in ("/health", "/health/ready", "/health/live"):
         health = httpx.get(served.url + path).json()
         assert health == {"status": "ok", "model": MODEL, "running": 0, "waiting": 0}
+
+
+def test_metrics_tell_why_generations_did_not_end(served, monkeypatch):
+    def count(finish):
+        text = httpx.get(f"{served.url}/metrics").text
+        name = f'agentspark_generations_total{{arm="accelerated",finish="{finish}"}}'
+        found = [line for line in text.splitlines() if line.startswith(name)]
+        return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
+
+    finishes = ("cancelled", "deadline", "error")
+    before = {finish: count(finish) for finish in finishes}
+    late = served.chat(**LONG, n=2, headers={"x-agentspark-timeout": "0.2"})
+    assert late.status_code == 504
+    with pytest.raises(httpx.ReadTimeout):
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "a"}], **LONG}
+        httpx.post(f"{served.url}/v1/chat/completions", json=body, timeout=0.3)
+    assert served.settled()
+
+    def broken(request):
+        handle = Handle(request.id, lambda handle: None)
+        handle.put(EngineError("The loop is broken."))
+        return handle
+
+    with monkeypatch.context() as patched:
+        patched.setattr(served.engine, "submit", broken)
+        assert served.chat().status_code == 503
+    assert {finish: count(finish) - before[finish] for finish in finishes} == {
+        "cancelled": 1, "deadline": 2, "error": 1,
+    }  # fmt: skip
 
 
 def test_a_stopping_server_drains_then_cancels(make_engine):
@@ -272,6 +330,8 @@ def test_a_public_address_needs_a_key_or_the_word():
         ServerSettings(host=host, api_keys=KEYS)
     for host in ("127.0.0.1", "127.0.0.9", "::1", "localhost"):
         assert ServerSettings(host=host).checks_hosts
+    with pytest.raises(ConfigError, match="drain_s"):
+        ServerSettings(drain_s=math.nan)
     with pytest.raises(ConfigError, match="8 printable"):
         ServerSettings(api_keys=frozenset(("short",)))
     assert "first-key" not in repr(ServerSettings(api_keys=KEYS))

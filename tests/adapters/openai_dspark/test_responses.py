@@ -5,7 +5,16 @@ from __future__ import annotations
 import openai
 import pytest
 
-from openai_dspark.server.responses.translate import messages_of
+from agentspark.engine.params import SamplingParams
+from agentspark.engine.result import Completion, Counts, Delta, Timings
+from agentspark.models.tools.answer import AnswerFormat
+from agentspark.models.tools.formats import HERMES
+from agentspark.models.tools.reasoning import ReasoningFormat
+from openai_dspark.server.errors import ApiError
+from openai_dspark.server.responses.conversation import Conversation
+from openai_dspark.server.responses.events import EventWriter
+from openai_dspark.server.responses.reply import ResponseHead, items_of
+from openai_dspark.server.responses.translate import translate
 from openai_dspark.wire.response_request import ResponseRequest
 
 from ..serving import MODEL
@@ -73,25 +82,26 @@ def test_what_was_said_can_be_given_back(client):
     assert second.usage.input_tokens_details.cached_tokens > first.usage.input_tokens - 9
 
 
+def request(given, **more):
+    return ResponseRequest.model_validate({"model": "m", "input": given, **more})
+
+
 def test_items_in_a_row_become_one_turn():
-    body = ResponseRequest.model_validate(
-        {
-            "model": "m",
-            "input": [
-                {"role": "developer", "content": "d"},
-                {"role": "user", "content": "u"},
-                {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]},
-                {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
-                {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
-                {"type": "function_call", "call_id": "2", "name": "g", "arguments": "{}"},
-                {"type": "function_call_output", "call_id": "1", "output": "one"},
-                {"type": "function_call_output", "call_id": "2", "output": "two"},
-                {"role": "assistant", "content": "b"},
-                {"role": "assistant", "content": "c"},
-            ],
-        }
+    body = request(
+        [
+            {"role": "developer", "content": "d"},
+            {"role": "user", "content": "u"},
+            {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+            {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+            {"type": "function_call", "call_id": "2", "name": "g", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "1", "output": "one"},
+            {"type": "function_call_output", "call_id": "2", "output": "two"},
+            {"role": "assistant", "content": "b"},
+            {"role": "assistant", "content": "c"},
+        ]
     )
-    messages = messages_of(body)
+    messages = Conversation.of(body).messages
     assert [message["role"] for message in messages] == [
         "developer", "user", "assistant", "tool", "tool", "assistant", "assistant",
     ]  # fmt: skip
@@ -99,6 +109,103 @@ def test_items_in_a_row_become_one_turn():
     assert (turn["content"], turn["reasoning_content"]) == ("a", "hm")
     assert [call["id"] for call in turn["tool_calls"]] == ["1", "2"]
     assert [message["content"] for message in messages[-2:]] == ["b", "c"]
+
+
+def thought(text):
+    return {"type": "reasoning", "content": [{"type": "reasoning_text", "text": text}]}
+
+
+def called(call_id):
+    return {"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"}
+
+
+def answered(call_id):
+    return {"type": "function_call_output", "call_id": call_id, "output": "x"}
+
+
+def test_reasoning_belongs_to_what_comes_next():
+    said = [{"role": "assistant", "content": text} for text in ("a1", "a2")]
+    calls = [thought("r3"), called("1"), thought("r4"), called("2"), answered("1"), answered("2")]
+    given = request([thought("r1"), said[0], thought("r2"), said[1], *calls])
+    first, second, *others = Conversation.of(given).messages
+    assert (first["content"], first["reasoning_content"]) == ("a1", "r1")
+    assert (second["content"], second["reasoning_content"]) == ("a2", "r2")
+    # Calls that are answered together are one turn, as chats have it.
+    assert [message["role"] for message in others] == ["assistant", "tool", "tool"]
+    assert others[0]["reasoning_content"] == "r3r4"
+    assert [call["id"] for call in others[0]["tool_calls"]] == ["1", "2"]
+
+
+def test_every_part_of_a_chat_has_its_name_in_the_request():
+    given = [
+        {"role": "user", "content": "u"},
+        thought("r"),
+        {"role": "assistant", "content": "a"},
+        called("1"),
+        answered("1"),
+    ]
+    names = translate(request(given, instructions="i")).names
+    for of_chat, own in (
+        ("messages", "input"),
+        ("messages[0].content", "instructions"),
+        ("messages[1].content", "input[0].content"),
+        ("messages[2]", "input[1]"),
+        ("messages[2].content", "input[2].content"),
+        ("messages[2].reasoning_content", "input[1]"),
+        ("messages[2].tool_calls[0].id", "input[3].call_id"),
+        ("messages[2].tool_calls[0].function.name", "input[3].name"),
+        ("messages[2].tool_calls[0].function.arguments", "input[3].arguments"),
+        ("messages[2].tool_calls[0]", "input[3]"),
+        ("messages[3].tool_call_id", "input[4].call_id"),
+        ("messages[3].content", "input[4].output"),
+        ("max_tokens", "max_output_tokens"),
+        ("response_format.json_schema.schema", "text.format.schema"),
+        ("tools[2].function.parameters", "tools[2].parameters"),
+        ("temperature", "temperature"),
+    ):
+        error = names.renamed(ApiError(400, f"{of_chat} is wrong.", param=of_chat))
+        assert (error.param, str(error)) == (own, f"{own} is wrong.")
+    plain = translate(request("text")).names
+    assert plain.of("messages[0].content") == "input"
+
+
+THOUGHT = "<think>hm</think>"
+CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "statuses"),
+    [
+        ("<think>hm", "length", ["incomplete"]),
+        (THOUGHT, "length", ["incomplete"]),
+        (f"{THOUGHT}so", "length", ["completed", "incomplete"]),
+        (f"{THOUGHT}so", "stop", ["completed", "completed"]),
+        (f"{THOUGHT}{CALL}", "tool_calls", ["completed", "completed"]),
+        (f"{THOUGHT}{CALL[:-20]}", "length", ["completed", "incomplete"]),
+        (f"{THOUGHT}{CALL[:-20]}", "stop", ["completed", "incomplete"]),
+        (f"so\n{CALL}\n{CALL[:-20]}", "length", ["completed", "completed", "incomplete"]),
+        (f"{CALL}\n<tool_call>", "length", ["completed"]),
+        ("", "length", ["incomplete"]),
+        ("", "stop", ["completed"]),
+    ],
+)
+def test_a_whole_response_has_the_items_of_its_stream(text, finish, statuses):
+    form = AnswerFormat(HERMES, ReasoningFormat("<think>", "</think>"), "optional")
+    reader = form.reader()
+    parts = [reader.push(piece, 1, last=False) for piece in (text[:9], text[9:])]
+    parts.append(reader.push("", 0, last=True))
+    completion = Completion(
+        "req-1", "m", None, [1], [2], text, finish, Counts(1), Timings(0.0), answer=reader.answer
+    )
+    head = ResponseHead("1", 0, request("text"), SamplingParams())
+    writer, done = EventWriter(head), []
+    for index, part in enumerate(parts):
+        last = completion if index == len(parts) - 1 else None
+        done += list(writer.events(Delta([], "", None, last, part)))
+    streamed = [event.item for event in done if event.type == "response.output_item.done"]
+    whole = [item.to_dict() for item in items_of(completion, "1")]
+    assert whole == streamed == done[-1].response["output"]
+    assert [item["status"] for item in whole] == statuses
 
 
 @pytest.mark.parametrize(
@@ -117,6 +224,13 @@ def test_items_in_a_row_become_one_turn():
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
         ({"input": "word " * 4000}, "input"),
+        ({"input": [*INPUT, answered("nobody")]}, "input[1].call_id"),
+        ({"input": [*INPUT, {**called("1"), "arguments": "[1"}]}, "input[1].arguments"),
+        ({"tools": [{"type": "function", "name": "f"}] * 200}, "tools"),
+        ({"tools": [{"type": "function", "name": "f", "parameters": {"type": 5}}]},
+         "tools[0].parameters"),
+        ({"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "nil"}}}},
+         "text.format.schema"),
     ],
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
@@ -124,3 +238,5 @@ def test_bad_values_are_named_in_this_apis_words(client, body, param):
     with pytest.raises(openai.BadRequestError) as caught:
         client.post("/responses", body={"model": MODEL, "input": "a", **body}, cast_to=object)
     assert caught.value.param == param
+    assert not any(name in str(caught.value) for name in ("messages", "response_format"))
+    assert "function.parameters" not in str(caught.value)

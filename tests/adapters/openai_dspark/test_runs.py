@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,43 +22,81 @@ def more(messages, *texts):
     return [*messages, *added]
 
 
+def run_of(guesser, messages, scope):
+    return guesser.guess(messages, scope).run
+
+
 def test_steps_that_add_to_each_other_are_one_run():
-    guess = RunGuesser()
-    first = guess.run(START, ())
+    guesser = RunGuesser()
+    first = run_of(guesser, START, ())
     step = more(START, "a", "b")
-    assert guess.run(step, ()) == first
-    assert guess.run(more(step, "c", "d"), ()) == first
-    assert guess.run(more(START, "other", "branch"), ()) == first
-    assert guess.run(more(START[:1], "x"), ()) != first
+    assert run_of(guesser, step, ()) == first
+    assert run_of(guesser, more(step, "c", "d"), ()) == first
+    assert run_of(guesser, more(START, "other", "branch"), ()) == first
+    assert run_of(guesser, more(START[:1], "x"), ()) != first
 
 
 def test_the_same_start_again_is_a_repetition_and_arms_pair_up():
-    guess = RunGuesser()
-    runs = [guess.run(START, ("accelerated",)) for _ in range(2)]
-    other = guess.run(START, ("baseline",))
+    guesser = RunGuesser()
+    runs = [run_of(guesser, START, ("accelerated",)) for _ in range(2)]
+    other = run_of(guesser, START, ("baseline",))
     assert [split_run(run)[1] for run in runs] == [1, 2]
     assert other == runs[0]
-    assert guess.run(more(START, "a", "b"), ("accelerated",)) == runs[1]
-    assert guess.run(more(START, "a", "b"), ("baseline",)) == other
+    assert run_of(guesser, more(START, "a", "b"), ("accelerated",)) == runs[1]
+    assert run_of(guesser, more(START, "a", "b"), ("baseline",)) == other
+
+
+def test_runs_that_start_alike_are_told_apart_by_their_answers():
+    guesser = RunGuesser()
+    first, second = (guesser.guess(START, ()) for _ in range(2))
+    assert first.run != second.run
+    guesser.answered(first, {"role": "assistant", "content": "a1"})
+    guesser.answered(second, {"role": "assistant", "content": "a2"})
+    for start, answer in ((first, "a1"), (second, "a2")):
+        step = more(START, answer, "go on")
+        later = guesser.guess(step, ())
+        assert later.run == start.run
+        guesser.answered(later, {"role": "assistant", "content": "the same"})
+        assert run_of(guesser, more(step, "the same", "and on"), ()) == start.run
+    # An answer that nobody gave says nothing: the newest such run it is.
+    assert run_of(guesser, more(START, "edited", "go on"), ()) == second.run
+    assert run_of(guesser, more(START, "a1", "go on"), ("other",)) not in (first.run, second.run)
+
+
+def test_an_answer_is_known_however_its_call_is_written():
+    guesser = RunGuesser()
+    first, second = (guesser.guess(START, ()) for _ in range(2))
+
+    def turn(call_id, arguments, content, **others):
+        function = {"name": "look", "arguments": arguments}
+        call = {"id": call_id, "type": "function", "function": function}
+        return {"role": "assistant", "content": content, "tool_calls": [call], **others}
+
+    guesser.answered(first, turn("c1", '{"a": 1, "b": 2}', None))
+    guesser.answered(second, turn("c2", '{"a": 2}', None))
+    sent = turn("c1", '{"b":2,"a":1}', "", reasoning_content="hm")
+    result = {"role": "tool", "content": "x", "tool_call_id": "c1"}
+    assert run_of(guesser, [*START, sent, result], ()) == first.run
 
 
 def test_memory_is_bounded():
-    guess = RunGuesser(capacity=3)
-    first = guess.run(START, ())
+    guesser = RunGuesser(capacity=3)
+    first = run_of(guesser, START, ())
     for number in range(5):
-        guess.run([{"role": "user", "content": str(number)}], ())
-    assert len(guess._runs) == len(guess._repeats) == 3
-    assert split_run(guess.run(more(START, "a", "b"), ()))[0] != split_run(first)[0]
+        guess = guesser.guess([{"role": "user", "content": str(number)}], ())
+        guesser.answered(guess, {"role": "assistant", "content": "a"})
+    assert len(guesser._runs) == len(guesser._repeats) == len(guesser._answers) == 3
+    assert split_run(run_of(guesser, more(START, "a", "b"), ()))[0] != split_run(first)[0]
 
 
 @given(st.lists(st.text(), min_size=1, max_size=6), st.integers(1, 5))
 def test_any_longer_chat_belongs_to_the_run_it_extends(texts, length):
-    guess = RunGuesser()
+    guesser = RunGuesser()
     chat = [{"role": "user", "content": text} for text in texts]
     beginning = chat[: min(length, len(chat))]
-    run = guess.run(beginning, ())
+    run = run_of(guesser, beginning, ())
     if len(chat) > len(beginning):
-        assert guess.run(chat, ()) == run
+        assert run_of(guesser, chat, ()) == run
 
 
 def steps(trace_file):
@@ -83,6 +122,29 @@ def test_an_unchanged_agent_leaves_a_trace_of_its_steps(served, client, trace_fi
     assert all(r["cached_tokens"] == 0 for r in records[3:])
     hashes = [(r["prompt_hash"], r["output_hash"]) for r in records]
     assert hashes[:3] == hashes[3:]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_two_users_who_begin_alike_are_two_runs(served, client, trace_file, stream):
+    start = [{"role": "user", "content": f"Hi, stream {stream}."}]
+
+    def ask(messages, seed):
+        asked = {"model": MODEL, "messages": messages, "seed": seed, "max_tokens": 8}
+        if not stream:
+            return client.chat.completions.create(**asked).choices[0].message.content
+        chunks = client.chat.completions.create(**asked, stream=True)
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+    before = len(steps(trace_file))
+    answers = [ask(start, seed) for seed in (1, 2)]
+    assert answers[0] != answers[1]
+    for answer in answers:
+        ask([*start, {"role": "assistant", "content": answer}, *start], 3)
+    first, second, first_again, second_again = steps(trace_file)[before:]
+    assert first["repeat"] != second["repeat"]
+    for one, two in ((first, first_again), (second, second_again)):
+        assert (one["run"], one["repeat"]) == (two["run"], two["repeat"])
+        assert (one["step"], two["step"]) == (1, 2)
 
 
 def test_labels_come_from_headers_and_metadata(served, trace_file):

@@ -74,6 +74,26 @@ def test_a_streamed_call_names_itself_once_and_adds_up(client):
     assert final.function.arguments == whole.function.arguments
 
 
+@pytest.mark.parametrize("limit", [1, 3, 8, 12, 18, 24])
+def test_a_call_cut_short_is_the_same_whole_and_streamed(client, limit):
+    asked = {**ASKED, "max_tokens": limit, "tools": TOOLS, "tool_choice": "required"}
+    answer = client.chat.completions.create(**asked).choices[0]
+    content, calls = "", []
+    for chunk in client.chat.completions.create(**asked, stream=True):
+        delta, reason = chunk.choices[0].delta, chunk.choices[0].finish_reason
+        content += delta.content or ""
+        for piece in delta.tool_calls or []:
+            if piece.index == len(calls):
+                assert piece.id.startswith("call_")
+                calls.append([piece.function.name, ""])
+            calls[piece.index][1] += piece.function.arguments
+    assert answer.finish_reason == reason == "length"
+    assert content == (answer.message.content or "") == ""
+    told = [[c.function.name, c.function.arguments] for c in answer.message.tool_calls or []]
+    assert told == calls
+    assert calls or limit < 24  # the longest has come to the arguments
+
+
 def test_none_forbids_calls(client):
     answer = client.chat.completions.create(
         **{**ASKED, "max_tokens": 24}, tools=TOOLS, tool_choice="none"

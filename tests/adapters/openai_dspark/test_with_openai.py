@@ -144,6 +144,54 @@ def test_logprobs_are_the_engines(served, client, stream):
             assert bytes(entry.bytes).decode() == entry.token
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_logprobs_cover_what_a_stop_text_leaves(served, client, stream):
+    plain = in_process(served, CHAT, logprobs=0)
+    decode = served.engine.target.tokenizer.decode
+    for stop in (plain.text[0], *(plain.text[at : at + 4] for at in range(1, len(plain.text), 5))):
+        content = plain.text[: plain.text.index(stop)]
+        covering = next(
+            count
+            for count in range(len(plain.token_ids) + 1)
+            if decode(plain.token_ids[:count]).startswith(content)
+        )
+        asked = {**ASKED, "logprobs": True, "stop": stop}
+        found, said = [], ""
+        if stream:
+            for chunk in client.chat.completions.create(**asked, stream=True):
+                choice = chunk.choices[0]
+                said += choice.delta.content or ""
+                found += choice.logprobs.content if choice.logprobs is not None else []
+                begun = decode(plain.token_ids[: max(len(found) - 1, 0)])
+                assert len(begun) < max(len(said), 1)
+        else:
+            choice = client.chat.completions.create(**asked).choices[0]
+            found, said = choice.logprobs.content, choice.message.content
+        assert said == content
+        assert [entry.logprob for entry in found] == [
+            entry.logprob for entry in plain.logprobs[:covering]
+        ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_completions_say_where_their_tokens_begin(served, client, stream):
+    asked = {"model": MODEL, "prompt": "An agent reads", "temperature": 0, "logprobs": 0}
+    answers = client.completions.create(**asked, max_tokens=24, stream=stream)
+    choices = [answer.choices[0] for answer in (answers if stream else [answers])]
+    text = "".join(choice.text for choice in choices)
+    found = [
+        pair
+        for choice in choices
+        for pair in zip(choice.logprobs.tokens, choice.logprobs.text_offset, strict=True)
+    ]
+    assert len(found) == 24
+    for token, offset in found:
+        assert "\ufffd" in token or text[offset:].startswith(token)
+    ends = [offset for _, offset in found[1:]] + [len(text)]
+    whole = [at for at, (token, _) in enumerate(found) if "\ufffd" not in token]
+    assert whole and all(found[at][1] + len(found[at][0]) == ends[at] for at in whole)
+
+
 def test_a_stop_text_a_bias_and_a_limit_are_obeyed(client):
     text = client.chat.completions.create(**ASKED).choices[0].message.content
     stop = text[len(text) // 2 :][:3]

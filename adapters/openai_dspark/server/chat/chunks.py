@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from agentspark.engine.result import Completion, Delta, TokenLogprob
+from agentspark.engine.result import Completion, Delta
 from openai_dspark.server.chat.reply import FINGERPRINT, ReplyHead
 from openai_dspark.server.tokens import TokenTexts
 from openai_dspark.server.usage import metrics_of, usage_of
@@ -26,17 +26,15 @@ class ChunkWriter:
 
     def __init__(self, head: ReplyHead, n: int, texts: TokenTexts) -> None:
         self._head = head
-        self._texts = texts
         self._begun = [False] * n
-        self._pending: list[list[TokenLogprob]] = [[] for _ in range(n)]
+        self._tokens = [texts.choice() for _ in range(n)]
 
     def push(self, index: int, delta: Delta) -> Iterator[ChatChunk]:
         """The chunks that ``delta`` of choice ``index`` makes."""
         if not self._begun[index]:
             self._begun[index] = True
             yield self._chunk(index, ChatDelta(role="assistant", content=""))
-        if delta.logprobs is not None:
-            self._pending[index].extend(self._texts.shown(delta.logprobs, delta.completion))
+        self._tokens[index].add(delta)
         if delta.reasoning:
             yield self._chunk(index, ChatDelta(reasoning_content=delta.reasoning))
         if delta.content:
@@ -82,7 +80,6 @@ class ChunkWriter:
         )
 
     def _attach_logprobs(self, index: int, chunk: ChatChunk) -> None:
-        pending = self._pending[index]
-        if pending:
-            chunk.choices[0].logprobs = self._texts.chat(pending)
-            self._pending[index] = []
+        shown = self._tokens[index].chat()
+        if shown.content:
+            chunk.choices[0].logprobs = shown

@@ -8,6 +8,7 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from openai_dspark.server.body import parse
 from openai_dspark.server.call import Call
 from openai_dspark.server.chat.chunks import ChunkWriter
 from openai_dspark.server.chat.order import ChatOrder
@@ -17,7 +18,6 @@ from openai_dspark.server.event_stream import ChunkEvents
 from openai_dspark.server.facts import facts_of
 from openai_dspark.server.openapi import post
 from openai_dspark.server.running import answer, note_start, streamed
-from openai_dspark.server.tokens import TokenTexts
 from openai_dspark.wire.chat_reply import ChatCompletion
 from openai_dspark.wire.chat_request import ChatRequest
 
@@ -27,20 +27,20 @@ router = APIRouter()
 @router.post("/v1/chat/completions", **post(ChatRequest, ChatCompletion))
 async def chat_completions(request: Request, service: ServiceOf, caller: CallerOf) -> Response:
     """Answer a chat, at once or as a stream."""
-    body = await parsed(request, service, ChatRequest)
+    body = await parsed(request, service, lambda raw: parse(raw, ChatRequest))
     order = ChatOrder.of(service, body, caller, request.headers)
     facts = facts_of(request)
     note_start(facts, body, order.labels)
     if service.settings.log_texts:
         facts.log["messages"] = order.messages()
-    target = service.engine.target
-    texts = TokenTexts(target.tokenizer, target.spec.eos_token_ids)
+    texts = service.texts
     opening = partial(
         service.open,
         order.requests,
         sequences=order.n,
         timeout_s=timeout_of(request, service),
         arm=order.labels.arm,
+        on_completion=order.answered,
         prompt="messages",
     )
 

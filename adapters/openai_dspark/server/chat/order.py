@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agentspark.engine.chat_format import ChatFormat
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.engine.request import Request, new_request_id
+from agentspark.engine.result import Completion
 from openai_dspark.server.auth import Caller
+from openai_dspark.server.chat.reply import message_of
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.labels import read_labels
 from openai_dspark.server.names import ARM_HEADER
+from openai_dspark.server.runs import RunGuess
 from openai_dspark.server.sampling import arm_label, branches, options_of, sampling_of
 from openai_dspark.wire.chat_request import ChatRequest
 from openai_dspark.wire.text import plain
@@ -32,6 +35,8 @@ class ChatOrder:
     options: RequestOptions
     labels: Labels
     n: int
+    # What ``requests`` took the chat for, where nobody said.
+    guesses: list[RunGuess] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -72,7 +77,9 @@ class ChatOrder:
         labels = self.labels
         if labels.run is None:
             scope = (self.options.cache_salt, labels.arm)
-            labels = replace(labels, run=self.service.runs.run(messages, scope))
+            guess = self.service.runs.guess(messages, scope)
+            self.guesses.append(guess)
+            labels = replace(labels, run=guess.run)
         request = engine.chat_request(
             messages, self.sampling, chat=self._format(), options=self.options, labels=labels
         )
@@ -84,6 +91,12 @@ class ChatOrder:
             replace(request, id=new_request_id(), sampling=sampling)
             for sampling in branches(self.sampling, self.n)
         ]
+
+    def answered(self, completion: Completion) -> None:
+        """Note one of the answers: the chat that repeats it is its run's next step."""
+        for guess in self.guesses:
+            answer = message_of(completion).to_dict()
+            self.service.runs.answered(guess, answer)
 
     def _format(self) -> ChatFormat:
         body, outputs = self.body, self.body.structured_outputs

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from agentspark.engine.result import Completion
+from agentspark.engine.result import Completion, Delta
 from openai_dspark.server.tokens import TokenTexts
 from openai_dspark.server.usage import metrics_of, usage_of
 from openai_dspark.wire.chat_reply import (
@@ -44,24 +44,29 @@ def to_reply(head: ReplyHead, choices: Sequence[Completion], texts: TokenTexts) 
 
 
 def _choice(index: int, completion: Completion, texts: TokenTexts) -> ChatChoice:
-    shown = completion.logprobs
+    tokens, known = texts.choice(), completion.logprobs
+    tokens.add(Delta([], "", known, completion, held_tokens=completion.cut_tokens))
     return ChatChoice(
         index=index,
         message=message_of(completion),
         finish_reason=completion.finish_reason,
-        logprobs=None if shown is None else texts.chat(texts.shown(shown, completion)),
+        logprobs=None if known is None else tokens.chat(),
     )
 
 
 def message_of(completion: Completion) -> ReplyMessage:
-    """What the model said, as a message; fields that do not apply are left out."""
+    """What the model said, as a message; fields that do not apply are left out.
+
+    A call that was cut short is the last one, with the arguments as far as they came.
+    """
+    cut = completion.unfinished_call
     calls = [
         ReplyToolCall(
             id=call.id,
             type="function",
             function=ReplyFunction(name=call.name, arguments=call.arguments),
         )
-        for call in completion.tool_calls
+        for call in (*completion.tool_calls, *(() if cut is None else (cut,)))
     ]
     message = ReplyMessage(
         role="assistant",

@@ -8,6 +8,7 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from openai_dspark.server.body import parse
 from openai_dspark.server.call import Call
 from openai_dspark.server.chat.reply import ReplyHead
 from openai_dspark.server.completions.order import CompletionOrder
@@ -17,7 +18,6 @@ from openai_dspark.server.event_stream import ChunkEvents
 from openai_dspark.server.facts import facts_of
 from openai_dspark.server.openapi import post
 from openai_dspark.server.running import answer, note_start, streamed
-from openai_dspark.server.tokens import TokenTexts
 from openai_dspark.wire.completion_reply import TextCompletion
 from openai_dspark.wire.completion_request import CompletionRequest
 
@@ -27,13 +27,12 @@ router = APIRouter()
 @router.post("/v1/completions", **post(CompletionRequest, TextCompletion))
 async def text_completions(request: Request, service: ServiceOf, caller: CallerOf) -> Response:
     """Continue prompts, at once or as a stream."""
-    body = await parsed(request, service, CompletionRequest)
+    body = await parsed(request, service, lambda raw: parse(raw, CompletionRequest))
     order = CompletionOrder.of(service, body, caller, request.headers)
     facts = facts_of(request)
     note_start(facts, body, order.labels)
     if service.settings.log_texts:
         facts.log["prompts"] = order.prompts
-    target = service.engine.target
     opening = partial(
         service.open,
         order.requests,
@@ -46,8 +45,7 @@ async def text_completions(request: Request, service: ServiceOf, caller: CallerO
     def writer(call: Call) -> CompletionWriter:
         number = call.handles[0].request_id.removeprefix("req-")
         head = ReplyHead(f"cmpl-{number}", int(time.time()), body.model)
-        texts = TokenTexts(target.tokenizer, target.spec.eos_token_ids)
-        return CompletionWriter(head, order.n, order.echoes(), texts, body.logprobs)
+        return CompletionWriter(head, order.n, order.echoes(), service.texts, body.logprobs)
 
     if body.stream:
         return await streamed(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agentspark.engine.chat_format import ChatFormat
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.engine.request import Request
@@ -15,7 +16,6 @@ from openai_dspark.server.labels import read_labels
 from openai_dspark.server.names import ARM_HEADER
 from openai_dspark.server.sampling import arm_label, branches, options_of, sampling_of
 from openai_dspark.wire.completion_request import CompletionRequest
-from openai_dspark.wire.formats import JsonObjectFormat, JsonSchemaFormat
 
 if TYPE_CHECKING:
     from openai_dspark.server.service import Service
@@ -104,25 +104,15 @@ class CompletionOrder:
         ]
 
     def _constraint(self) -> Constraint | None:
+        """What the text must look like, by the rules for a chat's answer."""
         wanted, outputs = self.body.response_format, self.body.structured_outputs
-        found: list[Constraint] = []
-        if isinstance(wanted, JsonSchemaFormat):
-            schema = wanted.json_schema
-            found.append(Constraint.json_schema(schema.json_schema or {}, strict=schema.strict))
-        elif isinstance(wanted, JsonObjectFormat):
-            found.append(Constraint.json_object())
-        if outputs is not None and outputs.regex is not None:
-            found.append(Constraint.regex(outputs.regex))
-        if outputs is not None and outputs.choice is not None:
-            found.append(Constraint.choice(outputs.choice))
-        if len(found) > 1:
-            raise ApiError(
-                400,
-                "Give one of response_format, structured_outputs.regex and "
-                "structured_outputs.choice.",
-                param="structured_outputs",
-            )
-        return found[0] if found else None
+        return ChatFormat.of(
+            response_format=None
+            if wanted is None
+            else wanted.model_dump(by_alias=True, exclude_unset=True),
+            regex=None if outputs is None else outputs.regex,
+            choice=None if outputs is None else outputs.choice,
+        ).wanted
 
 
 def _prompts(body: CompletionRequest) -> list[str] | list[list[int]]:

@@ -28,14 +28,22 @@ class CompletionWriter:
         self._head = head
         self._n = n
         self._echoes = list(echoes)
-        self._texts = texts
         self._logprobs = logprobs
-        self._offsets = [0] * len(echoes)
+        self._tokens = [texts.choice() for _ in echoes]
 
     def whole(self, choices: Sequence[Completion]) -> TextCompletion:
         """Everything at once."""
         made = [
-            self._choice(index, Delta(choice.token_ids, choice.text, choice.logprobs, choice))
+            self._choice(
+                index,
+                Delta(
+                    choice.token_ids,
+                    choice.text,
+                    choice.logprobs,
+                    choice,
+                    held_tokens=choice.cut_tokens,
+                ),
+            )
             for index, choice in enumerate(choices)
         ]
         return self._reply(made, choices)
@@ -58,9 +66,8 @@ class CompletionWriter:
         text, self._echoes[index] = self._echoes[index] + delta.text, ""
         logprobs = None
         if self._logprobs is not None and delta.logprobs is not None:
-            shown = self._texts.shown(delta.logprobs, delta.completion)
-            logprobs = self._texts.completion(shown, self._logprobs, self._offsets[index])
-            self._offsets[index] += sum(map(len, logprobs.tokens))
+            self._tokens[index].add(delta)
+            logprobs = self._tokens[index].completion(self._logprobs)
         finish = None if delta.completion is None else delta.completion.finish_reason
         return CompletionChoice(index=index, text=text, finish_reason=finish, logprobs=logprobs)
 

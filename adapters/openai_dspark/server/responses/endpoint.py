@@ -16,7 +16,7 @@ from openai_dspark.server.facts import facts_of
 from openai_dspark.server.openapi import post
 from openai_dspark.server.responses.events import EventWriter
 from openai_dspark.server.responses.reply import ResponseHead, items_of
-from openai_dspark.server.responses.translate import rename, to_chat
+from openai_dspark.server.responses.translate import read_request
 from openai_dspark.server.running import answer, note_start, streamed
 from openai_dspark.wire.response_reply import Response
 from openai_dspark.wire.response_request import ResponseRequest
@@ -27,9 +27,10 @@ router = APIRouter()
 @router.post("/v1/responses", **post(ResponseRequest, Response))
 async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> HttpResponse:
     """Answer an input, at once or as a stream; nothing is kept."""
-    body = await parsed(request, service, ResponseRequest)
+    asked = await parsed(request, service, read_request)
+    body = asked.body
     try:
-        order = ChatOrder.of(service, to_chat(body), caller, request.headers)
+        order = ChatOrder.of(service, asked.chat, caller, request.headers)
         note_start(facts_of(request), order.body, order.labels)
         if service.settings.log_texts:
             facts_of(request).log["messages"] = order.messages()
@@ -39,6 +40,7 @@ async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> H
             sequences=1,
             timeout_s=timeout_of(request, service),
             arm=order.labels.arm,
+            on_completion=order.answered,
             prompt="input",
         )
 
@@ -54,4 +56,4 @@ async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> H
             return await streamed(request, opening, lambda call: EventWriter(head(call)), 1)
         return await answer(request, opening, whole, 1)
     except ApiError as error:
-        raise rename(error) from error
+        raise asked.names.renamed(error) from error

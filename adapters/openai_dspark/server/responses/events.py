@@ -12,6 +12,7 @@ from openai_dspark.server.event_stream import data
 from openai_dspark.server.responses.reply import (
     ResponseHead,
     call_item,
+    last_status,
     message_item,
     reasoning_item,
     text_part,
@@ -75,10 +76,9 @@ class EventWriter:
             yield from self._finish(delta.completion)
 
     def _finish(self, completion: Completion) -> Iterator[Event]:
-        cut = completion.finish_reason == "length"
         if self._open is None and not self._done:
             yield from self._switch("msg")
-        yield from self._close("incomplete" if cut else "completed")
+        yield from self._close(last_status(completion))
         response = self._head.finished(completion, self._done)
         yield self._event(f"response.{response.status}", response=response.to_dict())
 

@@ -77,15 +77,23 @@ class ResponseHead:
 def items_of(completion: Completion, number: str) -> list[OutputItem]:
     """What the model thought, said and calls, in this order."""
     items: list[OutputItem] = []
-    status: Status = "incomplete" if completion.finish_reason == "length" else "completed"
     if completion.reasoning:
-        items.append(reasoning_item(f"rs_{number}_0", completion.reasoning, status))
-    if completion.content or not completion.tool_calls:
-        items.append(message_item(f"msg_{number}_{len(items)}", completion.content, status))
-    for call in completion.tool_calls:
+        items.append(reasoning_item(f"rs_{number}_0", completion.reasoning, "completed"))
+    cut = completion.unfinished_call
+    calls = [*completion.tool_calls, *(() if cut is None else (cut,))]
+    if completion.content or not (items or calls):
+        items.append(message_item(f"msg_{number}_{len(items)}", completion.content, "completed"))
+    for call in calls:
         item_id = f"fc_{number}_{len(items)}"
         items.append(call_item(item_id, call.id, call.name, call.arguments, "completed"))
+    items[-1].status = last_status(completion)
     return items
+
+
+def last_status(completion: Completion) -> Status:
+    """How the last item ended; those before it are complete, and so is a call that was closed."""
+    cut = completion.finish_reason == "length" and not completion.tool_calls
+    return "incomplete" if cut or completion.unfinished_call is not None else "completed"
 
 
 def message_item(item_id: str, text: str, status: Status) -> OutputMessage:

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from openai_dspark.server.body import explain
-from openai_dspark.server.errors import ApiError
+from openai_dspark.server.body import explain, parse
+from openai_dspark.server.responses.conversation import Conversation
+from openai_dspark.server.responses.names import Names
 from openai_dspark.wire.chat_request import ChatRequest
-from openai_dspark.wire.response_items import (
-    CallItem,
-    CallOutputItem,
-    Item,
-    MessageItem,
-    ReasoningItem,
-    plain,
-)
 from openai_dspark.wire.response_request import ResponseRequest, ResponseSchemaFormat
 
-_NAMES = (
-    (re.compile(r"^messages(\[\d+\])?"), "input"),
-    (re.compile(r"^max_tokens$|^max_completion_tokens$"), "max_output_tokens"),
-    (re.compile(r"^response_format\.json_schema"), "text.format"),
-    (re.compile(r"^response_format"), "text.format"),
-    (re.compile(r"^(tools\[\d+\])\.function"), r"\1"),
-    (re.compile(r"^reasoning_effort$"), "reasoning.effort"),
-)
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A request, the chat it asks to be answered, and what the chat's parts are called in it."""
+
+    body: ResponseRequest
+    chat: ChatRequest
+    names: Names
 
 
-def to_chat(body: ResponseRequest) -> ChatRequest:
+def read_request(raw: bytes) -> Translation:
+    """The request's body, translated; ``ApiError`` names the parameter that is wrong.
+
+    Takes a while for large bodies: call it off the event loop.
+    """
+    return translate(parse(raw, ResponseRequest))
+
+
+def translate(body: ResponseRequest) -> Translation:
     """The chat that ``body`` asks to be answered."""
+    conversation = Conversation.of(body)
+    names = Names(conversation.places)
     fields = {
-        "messages": messages_of(body),
+        "messages": conversation.messages,
         "max_completion_tokens": body.max_output_tokens,
         "tools": [_tool(tool.model_dump(exclude_unset=True)) for tool in body.tools or ()] or None,
         "tool_choice": _choice(body),
@@ -54,72 +57,9 @@ def to_chat(body: ResponseRequest) -> ChatRequest:
     )
     given = {**fields, **{name: getattr(body, name) for name in same}}
     try:
-        return ChatRequest.model_validate(given)
+        return Translation(body, ChatRequest.model_validate(given), names)
     except ValidationError as error:
-        raise rename(explain(error, given)) from None
-
-
-def rename(error: ApiError) -> ApiError:
-    """``error`` in this API's names."""
-    if error.param is None:
-        return error
-    for pattern, name in _NAMES:
-        param, found = pattern.subn(name, error.param)
-        if found:
-            return ApiError(
-                error.status, str(error), param=param, code=error.code, headers=error.headers
-            )
-    return error
-
-
-def messages_of(body: ResponseRequest) -> list[dict[str, Any]]:
-    """The input as a chat's messages: what the assistant said and called in a row is one."""
-    messages: list[dict[str, Any]] = []
-    if body.instructions:
-        messages.append({"role": "system", "content": body.instructions})
-    if isinstance(body.input, str):
-        return [*messages, {"role": "user", "content": body.input}]
-    turn: dict[str, Any] | None = None
-    for item in body.input:
-        part = _turn_part(item)
-        if part is None:
-            turn = None
-            messages.append(_message(item))
-        else:
-            if turn is None or ("content" in part and turn["content"] is not None):
-                turn = {"role": "assistant", "content": None}
-                messages.append(turn)
-            _add(turn, part)
-    return messages
-
-
-def _turn_part(item: Item) -> dict[str, Any] | None:
-    """What an item adds to an assistant's turn; ``None`` if it is none of the assistant's."""
-    if isinstance(item, MessageItem) and item.role == "assistant":
-        return {"content": plain(item.content)}
-    if isinstance(item, CallItem):
-        function = {"name": item.name, "arguments": item.arguments}
-        return {"call": {"id": item.call_id, "type": "function", "function": function}}
-    if isinstance(item, ReasoningItem):
-        parts = item.content or item.summary or []
-        return {"reasoning": "".join(part.text for part in parts)}
-    return None
-
-
-def _add(turn: dict[str, Any], part: dict[str, Any]) -> None:
-    if "content" in part:
-        turn["content"] = part["content"]
-    elif "call" in part:
-        turn.setdefault("tool_calls", []).append(part["call"])
-    elif part["reasoning"]:
-        turn["reasoning_content"] = turn.get("reasoning_content", "") + part["reasoning"]
-
-
-def _message(item: Item) -> dict[str, Any]:
-    if isinstance(item, CallOutputItem):
-        return {"role": "tool", "tool_call_id": item.call_id, "content": plain(item.output)}
-    assert isinstance(item, MessageItem), "all other items are parts of turns"
-    return {"role": item.role, "content": plain(item.content)}
+        raise names.renamed(explain(error, given)) from None
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:

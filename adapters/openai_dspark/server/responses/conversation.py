@@ -1,0 +1,100 @@
+"""A Responses input as a chat's messages, and where in the input each part of them stood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from openai_dspark.wire.response_items import (
+    CallItem,
+    CallOutputItem,
+    Item,
+    MessageItem,
+    ReasoningItem,
+    plain,
+)
+from openai_dspark.wire.response_request import ResponseRequest
+
+Message = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a message came from, in the request's names.
+
+    ``whole`` is the part that began it, ``fields`` are parts by the message's field, ``calls`` the
+    items of its calls.
+    """
+
+    whole: str
+    fields: dict[str, str] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+
+class Conversation:
+    """Builds the messages; what the assistant thought, said and called in a row is one."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.places: list[Place] = []
+        self._turn: tuple[Message, Place] | None = None
+
+    @classmethod
+    def of(cls, body: ResponseRequest) -> Conversation:
+        """The instructions, if there are any, and the input."""
+        made = cls()
+        if body.instructions:
+            place = Place("instructions", {"content": "instructions"})
+            made._begin({"role": "system", "content": body.instructions}, place)
+        if isinstance(body.input, str):
+            made._begin(
+                {"role": "user", "content": body.input}, Place("input", {"content": "input"})
+            )
+            return made
+        for index, item in enumerate(body.input):
+            made._add(item, f"input[{index}]")
+        return made
+
+    def _add(self, item: Item, where: str) -> None:
+        if isinstance(item, CallOutputItem):
+            self._turn = None
+            place = Place(where, {"content": f"{where}.output", "tool_call_id": f"{where}.call_id"})
+            message = {"role": "tool", "tool_call_id": item.call_id, "content": plain(item.output)}
+            self._begin(message, place)
+        elif isinstance(item, MessageItem) and item.role != "assistant":
+            self._turn = None
+            message = {"role": item.role, "content": plain(item.content)}
+            self._begin(message, Place(where, {"content": f"{where}.content"}))
+        else:
+            self._add_to_turn(item, where)
+
+    def _add_to_turn(self, item: Item, where: str) -> None:
+        """What the assistant thought comes before what it says or calls next.
+
+        Thoughts between calls whose outputs follow later stay in the one turn of those calls.
+        """
+        turn = self._turn
+        said = turn is not None and turn[0]["content"] is not None
+        called = turn is not None and "tool_calls" in turn[0]
+        again = isinstance(item, MessageItem) or (isinstance(item, ReasoningItem) and not called)
+        if turn is None or (said and again):
+            turn = self._turn = ({"role": "assistant", "content": None}, Place(where))
+            self._begin(*turn)
+        message, place = turn
+        if isinstance(item, MessageItem):
+            message["content"] = plain(item.content)
+            place.fields["content"] = f"{where}.content"
+        elif isinstance(item, CallItem):
+            function = {"name": item.name, "arguments": item.arguments}
+            call = {"id": item.call_id, "type": "function", "function": function}
+            message.setdefault("tool_calls", []).append(call)
+            place.calls.append(where)
+        elif isinstance(item, ReasoningItem):
+            text = "".join(part.text for part in item.content or item.summary or [])
+            if text:
+                message["reasoning_content"] = message.get("reasoning_content", "") + text
+                place.fields.setdefault("reasoning_content", where)
+
+    def _begin(self, message: Message, place: Place) -> None:
+        self.messages.append(message)
+        self.places.append(place)
