@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from copy import copy
 from typing import TYPE_CHECKING
 
-from agentspark.engine.grammar.ways import Ways
+from agentspark.engine.grammar.search import Work
+from agentspark.engine.grammar.ways import CHECKED, Ways
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
+
+# So many tokens more than the way known may one be that goes on after another token.
+_DETOUR = 64
+# Where fewer tokens are to spare, a greedy way has to do.
+_SPARE = 16
 
 
 class Closing:
@@ -39,42 +45,52 @@ class Closing:
             return False
         return self._text not in self._tables.decode_bytes(list(said))
 
-    def way(self, place: LLMatcher, most: int, *, inside: bool) -> list[int] | None:
+    def way(self, place: LLMatcher, most: int, *, inside: bool) -> Work[Sequence[int] | None]:
         """Tokens from ``place`` to where the output may end; ``None`` for none in ``most``."""
-        found, leads = self._ways.greedy(place, most)
-        if leads:
-            return found
-        if inside and (left := _after(place, self._lead)) is not None:
-            rest = self._ways.short(left, most - len(self._lead))
-            if rest is not None:
-                return [*self._lead, *rest]
-        return self._ways.short(place, most)
-
-    def next_way(
-        self, place: LLMatcher, way: Sequence[int], token: int, most: int, *, inside: bool
-    ) -> list[int] | None:
-        """The same from the place after ``token``, where ``way`` leads out of ``place``.
-
-        Less thorough and far cheaper: after most tokens of a text nothing changes, and after most
-        others it takes a few steps to be on the way known.
-        """
-        if list(way[:1]) == [token]:
-            return list(way[1:])
-        if len(way) <= most and self._ways.lead_out(place, [token, *way]):
-            return list(way)
-        there = _after(place, [token])
-        if there is None or there.is_accepting():
-            return []
-        lead = list(self._lead) if inside else []
-        if not lead or list(way[: len(lead)]) != lead:
-            found, leads = self._ways.greedy(there, most, token, way)
+        left = _after(place, self._lead) if inside else None
+        if left is not None:
+            found, leads = yield from self._ways.greedy(place, most)
             if leads:
                 return found
-        left = _after(there, lead) if lead else None
-        if left is None:
+            rest = yield from self._ways.short(left, most - len(self._lead))
+            if rest is not None:
+                return [*self._lead, *rest]
+        return (yield from self._ways.short(place, most))
+
+    def next_way(
+        self, place: LLMatcher, way: Sequence[int], said: Sequence[int], most: int, *, inside: bool
+    ) -> Work[Sequence[int] | None]:
+        """The same from the place after some tokens ``said``, where ``way`` leads out of ``place``.
+
+        Mostly far cheaper: after most tokens of a text nothing changes, and after most others it
+        takes a few steps to be on the way known. ``place`` may move on meanwhile.
+        """
+        return self._next_way(_after(place, said), way, said[-1], most, inside)
+
+    def _next_way(
+        self, there: LLMatcher | None, way: Sequence[int], last: int, most: int, inside: bool
+    ) -> Work[Sequence[int] | None]:
+        if there is None or there.is_accepting():
+            return []
+        yield 1 + len(way) // CHECKED
+        if len(way) <= most and self._ways.lead_out(there, way):
+            return way
+        far = min(most, len(way) + _DETOUR)
+        lead = list(self._lead) if inside else []
+        if not lead or list(way[: len(lead)]) != lead:
+            found, leads = yield from self._ways.greedy(there, far, last, way)
+            if leads:
+                return found
+        if lead:
+            left = _after(there, lead)
+            if left is None:
+                return None
+            there, far, most = left, far - len(lead), most - len(lead)
+            found, leads = yield from self._ways.greedy(there, far, lead[-1], way)
+        if not leads and most - len(way) < _SPARE:
             return None
-        rest, leads = self._ways.greedy(left, most - len(lead), lead[-1], way)
-        return lead + rest if leads else None
+        rest = found if leads else (yield from self._ways.shortened(there, found, False, most))
+        return None if rest is None else lead + rest
 
 
 def _after(place: LLMatcher, tokens: Sequence[int]) -> LLMatcher | None:

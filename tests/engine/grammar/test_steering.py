@@ -18,6 +18,7 @@ from agentspark.engine.grammar.closing import Closing
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.grammar.schema import schema_text
+from agentspark.engine.grammar.search import Search
 from agentspark.engine.grammar.state import GrammarState
 from agentspark.models.tools.formats import HERMES, MISTRAL
 from agentspark.models.tools.reasoning import ReasoningFormat
@@ -25,6 +26,8 @@ from benchmarks.random_schemas import random_schema, random_tools
 from tests.engine.grammar.shortest import shortest
 
 VOCAB, END = 512, 2
+# Steps of one token, with some for the last bit, and of all of a request that has no way out.
+SLICE, ALL = 2_500, 40_000
 THINK = ReasoningFormat("<think>", "</think>")
 CHECKED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -95,19 +98,10 @@ def test_thoughts_and_calls_end_too(
     assert state.complete or state.accepting, text(compiler, said)
 
 
-@CHECKED
-@given(
-    seed=st.integers(0, 10_000),
-    spare=st.integers(0, 60),
-    sizes=st.lists(st.integers(1, 8), min_size=1, max_size=5),
-)
-def test_drafts_change_nothing(
-    compiler: GrammarCompiler, seed: int, spare: int, sizes: list[int]
+def compare_with_drafts(
+    compiler: GrammarCompiler, constraint: Constraint, limit: int, seed: int, sizes: list[int]
 ) -> None:
-    schema = random_schema(random.Random(seed))
-    constraint = Constraint.json_schema(schema)
-    compiler.state(constraint, 1)
-    limit = needed(compiler, schema) + spare
+    """Commit drafts of ``sizes`` at once and one by one: the same must be said."""
     at_once, one_by_one = compiler.state(constraint, limit), compiler.state(constraint, limit)
     talker = Talker(compiler, seed, True)
     left, rounds = limit, 0
@@ -125,6 +119,28 @@ def test_drafts_change_nothing(
     assert at_once.narrowed == one_by_one.narrowed
 
 
+@CHECKED
+@given(
+    seed=st.integers(0, 10_000),
+    spare=st.integers(0, 60),
+    sizes=st.lists(st.integers(1, 8), min_size=1, max_size=5),
+)
+def test_drafts_change_nothing(
+    compiler: GrammarCompiler, seed: int, spare: int, sizes: list[int]
+) -> None:
+    schema = random_schema(random.Random(seed))
+    limit = needed(compiler, schema) + spare
+    compare_with_drafts(compiler, Constraint.json_schema(schema), limit, seed, sizes)
+
+
+@pytest.mark.parametrize("spare", [-200, 20, 60])
+def test_drafts_change_nothing_in_a_long_search(compiler: GrammarCompiler, spare: int) -> None:
+    items = {"anyOf": [{"enum": ["alpha", "beta"]}, {"type": "array", "items": {"const": 1}}]}
+    schema = {"type": "array", "items": items, "minItems": 150}
+    limit = needed(compiler, schema | {"items": {"const": []}}) + spare
+    compare_with_drafts(compiler, Constraint.json_schema(schema), limit, 1, [7, 1, 4])
+
+
 def test_only_what_gave_way_makes_it_narrowed(compiler: GrammarCompiler) -> None:
     constraint = Constraint.choice(["no", "nothing else"])
     tables = compiler.tables.plain
@@ -139,7 +155,7 @@ def test_far_from_the_limit_nobody_looks(
 ) -> None:
     looks: list[int] = []
 
-    def counted(*arguments: Any, **more: Any) -> list[int] | None:
+    def counted(*arguments: Any, **more: Any) -> Any:
         looks.append(1)
         return way(*arguments, **more)
 
@@ -149,3 +165,106 @@ def test_far_from_the_limit_nobody_looks(
     schema = {"type": "array", "items": {"type": "string", "minLength": 40}, "minItems": 4}
     state = compiler.state(Constraint.json_schema(schema), 20_000)
     assert len(Talker(compiler, 1, False).talk(state, 100)) == 100 and not looks
+
+
+def record(**members: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": members, "required": list(members)}
+
+
+def kinds(*members: Any) -> dict[str, Any]:
+    return {"$defs": {"any": {"anyOf": list(members)}}, "$ref": "#/$defs/any"}
+
+
+ANY, NULL, INTEGER = {"$ref": "#/$defs/any"}, {"type": "null"}, {"type": "integer"}
+WORDS = {"enum": ["alpha", "beta", "gamma"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "limit"),
+    [
+        (record(**{f"p{i}": WORDS for i in range(200)}), 100),
+        ({"type": "array", "items": {"type": "boolean"}, "minItems": 1_000_000}, 20),
+        ({"type": "array", "items": WORDS, "minItems": 1_000_000}, 400),
+        (
+            {
+                "type": "array",
+                "items": record(**{f"f{i}": {"anyOf": [WORDS, INTEGER, NULL]} for i in range(20)}),
+                "minItems": 100,
+            },
+            256,
+        ),
+    ],
+)
+def test_no_token_waits_for_a_long_search(
+    compiler: GrammarCompiler,
+    monkeypatch: pytest.MonkeyPatch,
+    schema: dict[str, Any],
+    limit: int,
+) -> None:
+    taken = [0]
+
+    def counted(search: Search[Any], steps: int) -> int:
+        found = go_on(search, steps)
+        taken[-1] += found
+        return found
+
+    go_on = Search.go_on
+    monkeypatch.setattr(Search, "go_on", counted)
+    state = compiler.state(Constraint.json_schema(schema), limit)
+    talker = Talker(compiler, 3, False)
+    for _ in range(limit):
+        taken.append(0)
+        state.advance([talker.wants(state, [])])
+    assert state.failure is None and not state.accepting and not state.narrowed
+    assert max(taken) <= SLICE and sum(taken) <= ALL
+
+
+def test_a_search_longer_than_a_token_still_ends_an_answer(compiler: GrammarCompiler) -> None:
+    schema = {"type": "array", "items": {"type": "boolean"}, "minItems": 150, "maxItems": 200}
+    least = len(compiler.tables.plain.tokenize_str(json.dumps([True] * 150)))
+    for spare in (60, 100):
+        state = compiler.state(Constraint.json_schema(schema), least + spare)
+        said = Talker(compiler, spare, True).talk(state, least + spare)
+        jsonschema.validate(json.loads(text(compiler, said)), schema)
+
+
+@pytest.mark.parametrize("spare", [3, 20, 100, 400, 1000])
+@pytest.mark.parametrize(
+    ("schema", "wanted"),
+    [
+        (
+            kinds(record(value=INTEGER, next=ANY), NULL),
+            '{"value": 1, "next": {"value": 2, "next": {"value": 3, "next": null}}}',
+        ),
+        (kinds(record(negate=ANY), {"type": "boolean"}), '{"negate": {"negate": true}}'),
+        (
+            kinds(
+                record(kind={"const": "node"}, left=ANY, right=ANY),
+                record(kind={"const": "leaf"}, value=INTEGER),
+            ),
+            '{"kind": "node", "left": {"kind": "node", "left": {"kind": "leaf", "value": 1}, '
+            '"right": {"kind": "leaf", "value": 2}}, "right": {"kind": "leaf", "value": 3}}',
+        ),
+    ],
+)
+def test_a_recursive_answer_that_fits_is_left_alone(
+    compiler: GrammarCompiler, schema: dict[str, Any], wanted: str, spare: int
+) -> None:
+    tokens = compiler.tables.plain.tokenize_str(wanted)
+    state = compiler.state(Constraint.json_schema(schema), len(tokens) + spare)
+    assert [token for each in tokens for token in state.advance([each])] == tokens
+    assert state.accepting and not state.narrowed
+
+
+def test_a_recursive_answer_that_never_ends_is_closed_near_the_limit(
+    compiler: GrammarCompiler,
+) -> None:
+    schema = kinds(record(next=ANY), NULL)
+    tokens = compiler.tables.plain.tokenize_str('{"next": ' * 200)
+    state = compiler.state(Constraint.json_schema(schema), 300)
+    said: list[int] = []
+    while not state.narrowed:
+        said += state.advance([tokens[len(said)]])
+    said += Talker(compiler, 1, False).talk(state, 300 - len(said))
+    jsonschema.validate(json.loads(text(compiler, said)), schema)
+    assert len(said) > 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,12 +12,24 @@ from llguidance import LLMatcher, LLTokenizer
 
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import Constraint
+from agentspark.engine.grammar.search import Search, Work
 from agentspark.engine.grammar.ways import Ways
 from benchmarks.random_schemas import random_schema
 from tests.engine.grammar.shortest import shortest
 
 FOUND = {"type": "integer", "maximum": 9}
 LONG = {"type": "string", "format": "uuid"}
+TREE = {"$ref": "#/$defs/tree"}
+EVER = 1_000_000
+
+Found = TypeVar("Found")
+
+
+def found(work: Work[Found]) -> Found | None:
+    search = Search(work)
+    search.go_on(EVER)
+    assert search.done
+    return search.found
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +46,15 @@ def start(tables: LLTokenizer, constraint: Constraint, said: str = "") -> LLMatc
     place = LLMatcher(tables, constraint.lark)
     assert place.consume_tokens(tables.tokenize_str(said))
     return place
+
+
+def tree() -> Constraint:
+    def kind(name: str, **members: Any) -> dict[str, Any]:
+        properties = {"kind": {"const": name}, **members}
+        return {"type": "object", "properties": properties, "required": list(properties)}
+
+    kinds = [kind("node", left=TREE, right=TREE), kind("leaf", of=FOUND)]
+    return Constraint.json_schema({"$defs": {"tree": {"anyOf": kinds}}, **TREE})
 
 
 def record(required: list[str], **members: Any) -> Constraint:
@@ -53,6 +74,13 @@ def record(required: list[str], **members: Any) -> Constraint:
         (record(["a"], a={"type": "array", "items": FOUND}), "", '{"a": []}'),
         (record(["a"], a={"type": "string"}), '{"a": "} ]', '"}'),
         (record(["a"], a={"type": "string", "format": "email"}), "", '{"a": "a@a.aa"}'),
+        (record(["b"], b={"anyOf": [{"$ref": "#"}, {"type": "null"}]}), "", '{"b": null}'),
+        (tree(), "", '{"kind": "leaf", "of": 0}'),
+        (
+            tree(),
+            '{"kind": "node", "left": {"kind": "le',
+            'af", "of": 0}, "right": {"kind": "leaf", "of": 0}}',
+        ),
         (Constraint.json_object(), '{"a": [{"b": [1', "]}]}"),
         (Constraint.choice(["nothing else", "no"]), "", "no"),
         (Constraint.regex(r"[a-z]+( [a-z]+){2,5}\."), "", "aaa aaa aaa."),
@@ -67,9 +95,9 @@ def test_the_shortest_is_found(
 ) -> None:
     place = start(tables, constraint, said)
     most = len(tables.tokenize_str(rest))
-    way = ways.short(place, most)
+    way = found(ways.short(place, most))
     assert way is not None and len(way) <= most and ways.lead_out(place, way)
-    assert not rest or ways.short(place, 0) is None
+    assert not rest or found(ways.short(place, 0)) is None
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -79,18 +107,18 @@ def test_of_random_schemas_within_two_tokens(tables: LLTokenizer, ways: Ways, se
     place = start(tables, Constraint.json_schema(schema))
     known = tables.tokenize_str(shortest(schema))
     assert ways.lead_out(place, known)
-    way = ways.short(place, len(known) + 2)
+    way = found(ways.short(place, len(known) + 2))
     assert way is not None and ways.lead_out(place, way)
 
 
 def test_what_leads_nowhere_is_given_up(tables: LLTokenizer, ways: Ways) -> None:
     place = start(tables, Constraint.regex("(?s:.*)the end of it"))
-    assert ways.short(place, 1000) is None
+    assert found(ways.short(place, 1000)) is None
 
 
 def test_a_known_way_is_joined(tables: LLTokenizer, ways: Ways) -> None:
     constraint = record(["b"], a=LONG, b={"type": "string", "minLength": 9})
     known = tables.tokenize_str('{"b": "abcdefghi"}')
     there = start(tables, constraint, "{")
-    found, leads = ways.greedy(there, last=known[0], known=known)
-    assert leads and ways.lead_out(there, found)
+    way, leads = found(ways.greedy(there, last=known[0], known=known)) or ([], False)
+    assert leads and ways.lead_out(there, way)
