@@ -26,14 +26,17 @@ def run_batch(
 ) -> Iterator[Answer]:
     """Yield ``(prompt, completion)`` in the order of ``prompts``, ``concurrency`` at once.
 
-    A prompt that fails yields its ``RequestError`` and the others go on; any other error ends it.
+    What a prompt asks for itself wins over ``sampling``. A prompt that fails yields its
+    ``RequestError`` and the others go on; any other error ends it.
     """
 
     def one(prompt: Prompt) -> Completion | RequestError:
+        asked = prompt.asked
+        params = asked.over(sampling)
         try:
             if prompt.messages is not None:
-                return engine.chat(prompt.messages, sampling, chat=prompt.chat, options=options)
-            return engine.generate(prompt.token_ids or [], sampling, options=options)
+                return engine.chat(prompt.messages, params, chat=asked.chat, options=options)
+            return engine.generate(prompt.token_ids or [], params, options=options)
         except RequestError as error:
             return error
 

@@ -31,7 +31,8 @@ Prompts = Annotated[
     Path,
     typer.Option(
         help='JSON Lines: {"id", "messages"} or {"id", "prompt_token_ids"}. Beside messages, '
-        "tools, tool_choice, parallel_tool_calls, response_format, regex or choice."
+        "tools, tool_choice, parallel_tool_calls, response_format, regex or choice; beside both, "
+        "max_tokens, temperature, stop, seed and the like, which win over the options."
     ),
 ]
 Out = Annotated[Path, typer.Option(help="JSON Lines file to write, in the prompts' order.")]
@@ -79,6 +80,8 @@ def generate(
     sampling.validate()
     options.validate()
     lines = read_prompts(prompts)
+    for line in lines:
+        line.asked.over(sampling)  # what cannot be served is told before anything runs
     config = engine_config(exact=exact, dtype=dtype)
     with (
         Engine.load(

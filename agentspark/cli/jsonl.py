@@ -36,23 +36,39 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
         raise DataError(
             f"{path} line {number} is not JSON ({error.msg} at column {error.colno})."
         ) from error
+    except (ValueError, RecursionError) as error:  # digits or brackets without end
+        raise DataError(f"{path} line {number} cannot be read as JSON ({error}).") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} line {number} must be a JSON object, not {type(value).__name__}.")
     return value
 
 
 def check_messages(value: object, where: str) -> list[dict[str, Any]]:
-    """Return ``value`` if it is a non-empty list of role/content objects, else ``DataError``."""
+    """Return ``value`` if it is a non-empty list of role/content objects, else ``DataError``.
+
+    Content is a string or a list of parts; a message that calls tools or holds reasoning may have
+    none, as clients record it.
+    """
     if not isinstance(value, list) or not value:
         raise DataError(f"{where}: messages must be a non-empty list.")
     for place, message in enumerate(value):
         if not (
             isinstance(message, dict)
             and isinstance(message.get("role"), str)
-            and isinstance(message.get("content"), str)
+            and _has_content(message)
         ):
-            raise DataError(f"{where}: messages[{place}] needs a string role and string content.")
+            raise DataError(
+                f"{where}: messages[{place}] needs a string role, and content: a string or a list "
+                "of text parts (or tool_calls instead)."
+            )
     return value
+
+
+def _has_content(message: dict[str, Any]) -> bool:
+    content = message.get("content")
+    if content is None:
+        return bool(message.get("tool_calls") or message.get("reasoning_content"))
+    return isinstance(content, str | list)
 
 
 class LinesFile(AbstractContextManager["LinesFile"]):

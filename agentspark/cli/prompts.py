@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agentspark.cli.asked import CHAT_FIELDS, Asked, read_asked
 from agentspark.cli.jsonl import check_messages, read_objects
-from agentspark.engine.chat_format import ChatFormat
-from agentspark.errors import DataError, InvalidRequestError
+from agentspark.errors import DataError
 
-_CHAT_FIELDS = (
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "regex",
-    "choice",
-    "template_args",
-)
+_FIELDS = ("id", "messages", "prompt_token_ids")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One line: an id, and either chat messages or prompt token ids.
-
-    ``chat`` is what the line asks of the answer to its messages.
-    """
+    """One line: an id, either chat messages or prompt token ids, and what it asks of the answer."""
 
     id: str | int
     line: int
     messages: list[dict[str, Any]] | None = None
     token_ids: list[int] | None = None
-    chat: ChatFormat | None = None
+    asked: Asked = field(default_factory=Asked)
 
 
 def read_prompts(path: Path) -> list[Prompt]:
@@ -64,20 +53,12 @@ def _prompt(value: dict[str, Any], number: int, where: str) -> Prompt:
     messages, ids = value.get("messages"), value.get("prompt_token_ids")
     if (messages is None) == (ids is None):
         raise DataError(f"{where}: give either messages or prompt_token_ids.")
+    asked = read_asked(value, _FIELDS, where)
     if messages is not None:
-        chat = _chat_format(value, where)
-        return Prompt(ident, number, messages=check_messages(messages, where), chat=chat)
-    for name in _CHAT_FIELDS:
+        return Prompt(ident, number, messages=check_messages(messages, where), asked=asked)
+    for name in CHAT_FIELDS:
         if name in value:
             raise DataError(f"{where}: {name} goes with messages only.")
     if not (isinstance(ids, list) and ids and all(type(token) is int for token in ids)):
         raise DataError(f"{where}: prompt_token_ids must be a non-empty list of whole numbers.")
-    return Prompt(ident, number, token_ids=ids)
-
-
-def _chat_format(value: dict[str, Any], where: str) -> ChatFormat | None:
-    asked = {name: value[name] for name in _CHAT_FIELDS if value.get(name) is not None}
-    try:
-        return ChatFormat.of(**asked) if asked else None
-    except InvalidRequestError as error:
-        raise DataError(f"{where}: {error}") from error
+    return Prompt(ident, number, token_ids=ids, asked=asked)

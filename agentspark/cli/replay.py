@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
 def replay(
     transcripts: Annotated[
-        Path, typer.Argument(help='JSON Lines: {"id", "steps": [[messages], ...]}.')
+        Path,
+        typer.Argument(
+            help='JSON Lines: {"id", "steps": [[messages], ...]}. Beside them tools and the like '
+            "for all steps, and max_tokens, stop and the like, which win over the options."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for traces/ and the report.")],
     model: Model = "smollm2",
@@ -60,6 +64,8 @@ def replay(
     sampling = SamplingParams(max_tokens=max_tokens)
     sampling.validate()
     work = read_transcripts(transcripts)
+    for transcript in work:
+        transcript.asked.over(sampling)  # what cannot be served is told before anything runs
     config = engine_config(exact=exact, dtype=dtype)
     trace = fresh_trace(out, "replay.jsonl")
     with Engine.load(
@@ -81,21 +87,26 @@ def run_transcripts(
     sampling: SamplingParams,
     repeats: int,
 ) -> None:
-    """Run all steps, one call at a time; the arms take turns at every step."""
+    """Run all steps, one call at a time; the arms take turns at every step.
+
+    What a transcript asks for itself wins over ``sampling``.
+    """
     from agentspark.engine.params import Labels
     from agentspark.trace.runs import run_label
 
     calls = [
-        (run_label(transcript.id, repeat), number, messages)
+        (run_label(transcript.id, repeat), number, messages, transcript.asked)
         for repeat in range(1, repeats + 1)
         for transcript in work
         for number, messages in enumerate(transcript.steps, start=1)
     ]
     with progress() as bar:
         task = bar.add_task("replay", total=len(calls) * len(arms))
-        for turn, (run, number, messages) in enumerate(calls):
+        for turn, (run, number, messages, asked) in enumerate(calls):
+            params = asked.over(sampling)
             for arm in in_turn(arms, turn):
                 labels = Labels(run=run, step=number, arm=arm)
-                options = arm_options(arm, cache_salt=f"replay/{run}/{arm}")
-                engine.chat(messages, sampling, options=options, labels=labels)
+                # One salt for both arms: what one of them generated is rendered alike in both.
+                options = arm_options(arm, cache_salt=f"replay/{run}")
+                engine.chat(messages, params, chat=asked.chat, options=options, labels=labels)
                 bar.advance(task)

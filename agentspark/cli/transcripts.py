@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agentspark.cli.asked import Asked, read_asked
 from agentspark.cli.jsonl import check_messages, read_objects
 from agentspark.cli.prompts import check_id
-from agentspark.errors import DataError
+from agentspark.errors import DataError, InvalidRequestError
+from agentspark.models.messages import check_messages as check_chat
+from agentspark.models.tools.history import check_calls
+
+_FIELDS = ("id", "steps")
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One agent's model calls; ``steps[i]`` are the messages of call ``i``."""
+    """One agent's model calls; ``steps[i]`` are the messages of call ``i``.
+
+    ``asked`` is what the line asks of the answers, the same for all calls.
+    """
 
     id: str
     steps: list[list[dict[str, Any]]]
+    asked: Asked = field(default_factory=Asked)
 
 
 def read_transcripts(path: Path) -> list[Transcript]:
@@ -29,7 +38,8 @@ def read_transcripts(path: Path) -> list[Transcript]:
         if ident in seen:
             raise DataError(f"{where}: id {ident!r} stands in an earlier line too.")
         seen.add(ident)
-        transcripts.append(Transcript(ident, _steps(value.get("steps"), where)))
+        steps = _steps(value.get("steps"), where)
+        transcripts.append(Transcript(ident, steps, _asked(value, where)))
     if not transcripts:
         raise DataError(f"{path} holds no transcripts: write one JSON object a line.")
     return transcripts
@@ -45,4 +55,19 @@ def _steps(value: object, where: str) -> list[list[dict[str, Any]]]:
             raise DataError(
                 f"{where}: steps[{place}] must extend the messages of steps[{place - 1}]."
             )
+    try:
+        # The last step holds the messages of all others.
+        check_calls(check_chat(steps[-1]))
+    except InvalidRequestError as error:
+        raise DataError(f"{where}: steps[{len(steps) - 1}]: {error}") from error
     return steps
+
+
+def _asked(value: dict[str, Any], where: str) -> Asked:
+    asked = read_asked(value, _FIELDS, where)
+    if asked.sampling.get("temperature") and "seed" not in asked.sampling:
+        raise DataError(
+            f"{where}: give a seed with the temperature: without one each arm draws its own "
+            "answers, and the arms cannot be compared."
+        )
+    return asked

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from agentspark.report import format as shown
 from agentspark.report import plots
 from agentspark.report.setup import run_name
+from agentspark.report.steps import MOST_ROWS, by_run
 from agentspark.report.summary import ArmTotals, StepRow, Summary
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-# A page with more rows is slow to open and read; report.json always has all of them.
-MOST_ROWS = 300
 # A phase below this part of its arm's time would be a speck in the bar.
 _SLIVER = 0.002
 
@@ -77,10 +76,9 @@ def render_html(summary: Summary) -> str:
 
 
 def _runs(rows: Sequence[StepRow]) -> list[_Run]:
-    names = list(dict.fromkeys(row.run for row in rows))
     return [
-        _Run(run_name(name), [row for row in rows if row.run == name], opened=place < 3)
-        for place, name in enumerate(names)
+        _Run(run_name(name), members, opened=place < 3)
+        for place, (name, members) in enumerate(by_run(rows).items())
     ]
 
 

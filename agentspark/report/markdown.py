@@ -15,6 +15,7 @@ from agentspark.report.format import (
     times,
 )
 from agentspark.report.setup import run_name
+from agentspark.report.steps import by_run
 from agentspark.report.summary import StepRow, Summary
 
 
@@ -23,8 +24,7 @@ def render_markdown(summary: Summary) -> str:
     parts = [f"# {_plain(summary.title)}", headline(summary)]
     parts += [f"> **{note.level.capitalize()}:** {_plain(note.text)}" for note in summary.notes]
     parts += ["## Arms", _arms(summary), prices_used(summary.prices)]
-    for run in dict.fromkeys(row.run for row in summary.steps):
-        rows = [row for row in summary.steps if row.run == run]
+    for run, rows in by_run(summary.steps).items():
         parts += [f"## Steps of {_plain(run_name(run))}", _steps(rows)]
     if summary.odd:
         parts += ["## Not compared", _odd(summary)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agentspark.errors import PairingError
+from agentspark.report.matching import Numbered, match
 from agentspark.report.summary import FirstDivergence
 from agentspark.trace.record import ARMS, StepRecord
 
@@ -15,7 +16,6 @@ Value = TypeVar("Value")
 
 # A run of one repetition: (run, repeat).
 Unit = tuple[str | None, int | None]
-_Numbered = tuple[int, StepRecord]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +84,10 @@ class Pairing:
 def pair_records(records: Iterable[StepRecord]) -> Pairing:
     """Pair the arms step by step by run, repetition and step.
 
-    Within a run, calls pair by step number and prompt, then by prompt alone (branches that ran in
-    another order), then by step number with prompts that differ (``prompts_identical`` tells).
-    Calls without a step number are counted in the order they started. Raises ``PairingError``
-    where an arm is empty or nothing pairs.
+    Within a run, calls pair as ``match`` says: by step number and prompt, then by prompt alone
+    (branches that ran in another order), then by step number with prompts that differ
+    (``prompts_identical`` tells). Calls without a step number are counted in the order they
+    started. Raises ``PairingError`` where an arm is empty or nothing pairs.
     """
     pairing = Pairing()
     arms: dict[str, dict[Unit, list[StepRecord]]] = {arm: defaultdict(list) for arm in ARMS}
@@ -121,40 +121,28 @@ def _require_both(arms: dict[str, dict[Unit, list[StepRecord]]]) -> None:
             )
 
 
-# Tried in this order, each on what the ones before it left over; a key of None never matches.
-_KEYS: tuple[Callable[[int, StepRecord], Hashable], ...] = (
-    lambda step, record: (step, record.prompt_hash),
-    lambda step, record: record.prompt_hash,
-    lambda step, record: step,
-)
-
-
 def _pair_unit(
     pairing: Pairing, unit: Unit, baseline: list[StepRecord], accelerated: list[StepRecord]
 ) -> None:
     left, right = _numbered(baseline), _numbered(accelerated)
-    for key in _KEYS:
-        waiting: dict[Hashable, deque[_Numbered]] = defaultdict(deque)
-        for call in right:
-            waiting[key(*call)].append(call)
-        unmatched: list[_Numbered] = []
-        for step, record in left:
-            wanted = key(step, record)
-            if wanted is None or not waiting[wanted]:
-                unmatched.append((step, record))
-                continue
-            _, partner = waiting[wanted].popleft()
-            pairing.pairs.append(
-                StepPair(
-                    run=unit[0], repeat=unit[1], step=step, baseline=record, accelerated=partner
-                )
+    found = match(left, right)
+    for ours, theirs in found:
+        step, record = left[ours]
+        pairing.pairs.append(
+            StepPair(
+                run=unit[0],
+                repeat=unit[1],
+                step=step,
+                baseline=record,
+                accelerated=right[theirs][1],
             )
-        left = unmatched
-        right = [call for calls in waiting.values() for call in calls]
-    pairing.unpaired += [record for _, record in [*left, *right]]
+        )
+    taken, given = ({pair[side] for pair in found} for side in (0, 1))
+    pairing.unpaired += [record for at, (_, record) in enumerate(left) if at not in taken]
+    pairing.unpaired += [record for at, (_, record) in enumerate(right) if at not in given]
 
 
-def _numbered(records: list[StepRecord]) -> list[_Numbered]:
+def _numbered(records: list[StepRecord]) -> list[Numbered]:
     return [
         (place if record.step is None else record.step, record)
         for place, record in enumerate(records, start=1)

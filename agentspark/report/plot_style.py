@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,6 +53,9 @@ _FOREIGN = (
     (re.compile(r"\s*\n\s*"), " "),
 )
 
+# Left, bottom, width and height in the units of the axes.
+Box = tuple[float, float, float, float]
+
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, sharp, in the page's font
     "font.size": 8.5,
@@ -91,6 +96,23 @@ def drawing(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         yield figure, figure.subplots()
+
+
+def draw_boxes(axes: Axes, boxes: Sequence[Box], **look: Any) -> None:
+    """All boxes of one look, as one shape: an object for each of thousands of them is slow.
+
+    The limits of the axes do not follow; the caller sets them.
+    """
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    if boxes:
+        corners = [
+            [(x, y), (x, y + high), (x + wide, y + high), (x + wide, y)]
+            for x, y, wide, high in boxes
+        ]
+        # As a patch it would be asked for its limits, corner by corner.
+        axes.add_artist(PathPatch(Path.make_compound_path_from_polys(np.array(corners)), **look))
 
 
 def to_svg(figure: Figure, title: str) -> str:

@@ -20,6 +20,9 @@ _HALF = 5.1
 _TALL = 2.7
 # A step's number is written into its bar where the bar is at least this part of the axis.
 _LABEL_SHARE = 0.018
+# The height of a bar in a lane that is 1 high, and the width of a column on a step that is 1 wide.
+_BAR = 0.72
+_COLUMN = 0.76
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,22 @@ def timeline_plot(timeline: Timeline) -> str:
 
 
 def _draw_run(axes: Axes, segments: Sequence[Segment], base: float, end: float) -> None:
+    bars: dict[str, list[style.Box]] = defaultdict(list)
+    outlines: list[style.Box] = []
     for segment in segments:
         at = segment.start_ms / 1e3
         y = base + segment.lane
+        whole = segment.total_ms / 1e3
+        outlines.append((at, y - _BAR / 2, whole, _BAR))
+        if whole >= _LABEL_SHARE * end:
+            axes.text(
+                at + whole / 2,
+                y,
+                str(segment.step),
+                ha="center",
+                va="center_baseline",
+                color=style.PANEL,
+            )
         for length_ms, colour in (
             (segment.queue_ms, style.QUEUE),
             (segment.prefill_ms, style.PREFILL),
@@ -75,24 +91,12 @@ def _draw_run(axes: Axes, segments: Sequence[Segment], base: float, end: float) 
             (segment.other_ms, style.BASELINE),
         ):
             if length_ms > 0:
-                axes.barh(y, length_ms / 1e3, left=at, height=0.72, color=colour, linewidth=0)
+                bars[colour].append((at, y - _BAR / 2, length_ms / 1e3, _BAR))
             at += length_ms / 1e3
-        whole = segment.total_ms / 1e3
-        # A hairline in the panel's colour keeps calls apart that follow without a pause.
-        axes.barh(
-            y,
-            whole,
-            left=segment.start_ms / 1e3,
-            height=0.72,
-            fill=False,
-            edgecolor=style.PANEL,
-            linewidth=0.9,
-        )
-        if whole >= _LABEL_SHARE * end:
-            middle = segment.start_ms / 1e3 + whole / 2
-            axes.text(
-                middle, y, str(segment.step), ha="center", va="center_baseline", color=style.PANEL
-            )
+    for colour, boxes in bars.items():
+        style.draw_boxes(axes, boxes, facecolor=colour, linewidth=0)
+    # A hairline in the panel's colour keeps calls apart that follow without a pause.
+    style.draw_boxes(axes, outlines, facecolor="none", edgecolor=style.PANEL, linewidth=0.9)
 
 
 def speedup_plot(summary: Summary) -> str:
@@ -107,14 +111,13 @@ def speedup_plot(summary: Summary) -> str:
         if summary.speedup_interval is not None:
             band = summary.speedup_interval
             axes.axhspan(band.low, band.high, color=style.ACCELERATED, alpha=0.12, linewidth=0)
-        for place in told:
-            if place.low is not None and place.high is not None:
-                axes.plot(
-                    [place.step] * 2,
-                    [place.low, place.high],
-                    color=style.ACCELERATED,
-                    linewidth=1.4,
-                )
+        spread = [
+            (place.step, place.low, place.high)
+            for place in told
+            if place.low is not None and place.high is not None
+        ]
+        if spread:
+            axes.vlines(*zip(*spread, strict=True), color=style.ACCELERATED, linewidth=1.4)
         axes.plot(
             [place.step for place in told],
             [place.speedup for place in told if place.speedup is not None],
@@ -136,16 +139,11 @@ def tokens_plot(summary: Summary) -> str:
     places = _positions(summary.steps)
     steps = [place.step for place in places]
     with style.drawing(_HALF, _TALL) as (figure, axes):
-        computed = [place.computed for place in places]
-        axes.bar(steps, computed, width=0.76, color=style.PREFILL, linewidth=0)
-        axes.bar(
-            steps,
-            [place.cached for place in places],
-            bottom=computed,
-            width=0.76,
-            color=style.CACHED,
-            linewidth=0,
-        )
+        computed = [(p.step - _COLUMN / 2, 0.0, _COLUMN, p.computed) for p in places]
+        cached = [(p.step - _COLUMN / 2, p.computed, _COLUMN, p.cached) for p in places]
+        style.draw_boxes(axes, computed, facecolor=style.PREFILL, linewidth=0)
+        style.draw_boxes(axes, cached, facecolor=style.CACHED, linewidth=0)
+        axes.set_ylim(0, max([1.0, *(p.computed + p.cached for p in places)]) * 1.05)
         _step_axis(axes, steps)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         return style.to_svg(figure, "Prompt tokens of each step, computed and cached")
@@ -157,7 +155,7 @@ def acceptance_plot(histogram: Sequence[int], mean: float | None) -> str:
     with style.drawing(_HALF, _TALL) as (figure, axes):
         lengths = [kept + 1 for kept in range(len(histogram))]
         shares = [100.0 * number / rounds if rounds else 0.0 for number in histogram]
-        axes.bar(lengths, shares, width=0.76, color=style.DECODE, linewidth=0)
+        axes.bar(lengths, shares, width=_COLUMN, color=style.DECODE, linewidth=0)
         for length, share in zip(lengths, shares, strict=True):
             if share > 0:
                 label = f"{share:.0f}%" if share >= 1 else "<1%"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentspark.report.pairing import StepPair
 
@@ -15,6 +17,8 @@ METRICS: tuple[Metric, ...] = ("queue_ms", "prefill_ms", "ttft_ms", "decode_ms",
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+# Resamples that are drawn together: memory is that times the steps.
+_AT_ONCE = 100
 # Fewer steps than this say nothing about their spread.
 FEWEST_STEPS = 4
 
@@ -44,8 +48,11 @@ def known_middle(values: Iterable[int | None]) -> int | None:
 
 
 def ratio(over: float | None, under: float | None) -> float | None:
-    """``over / under``; ``None`` where one is unknown or ``under`` is zero."""
-    return None if over is None or not under else over / under
+    """``over / under``; ``None`` where one is unknown or ``under`` is as good as zero."""
+    if over is None or not under:
+        return None
+    quotient = over / under
+    return quotient if math.isfinite(quotient) else None
 
 
 def add_histograms(histograms: Iterable[Sequence[int] | None]) -> list[int] | None:
@@ -71,7 +78,8 @@ def speedup(pairs: Iterable[StepPair], metric: Metric) -> float | None:
 
 def spread(pairs: Iterable[StepPair], metric: Metric) -> tuple[float, float] | None:
     """The lowest and the highest speed-up of any one pair; ``None`` for fewer than two."""
-    ratios = [one / other for one, other in times(pairs, metric) if other > 0]
+    each = (ratio(one, other) for one, other in times(pairs, metric))
+    ratios = [gain for gain in each if gain is not None]
     return (min(ratios), max(ratios)) if len(ratios) > 1 else None
 
 
@@ -91,12 +99,21 @@ def bootstrap_interval(
     ]
     if len(sums) < FEWEST_STEPS:
         return None
-    table = np.asarray(sums, dtype=np.float64)
+    slow, fast = np.asarray(sums, dtype=np.float64).T.copy()
     generator = np.random.default_rng(seed)
-    drawn = generator.integers(0, len(table), size=(RESAMPLES, len(table)))
-    resampled = table[drawn].sum(axis=1)
-    if not np.all(resampled[:, 1] > 0):
+    gains = np.concatenate([_draw(slow, fast, generator) for _ in range(RESAMPLES // _AT_ONCE)])
+    if not np.all(np.isfinite(gains)):
         return None
     outside = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.quantile(resampled[:, 0] / resampled[:, 1], [outside, 1.0 - outside])
+    low, high = np.quantile(gains, [outside, 1.0 - outside])
     return float(low), float(high)
+
+
+def _draw(
+    slow: NDArray[np.float64], fast: NDArray[np.float64], generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """The speed-ups of ``_AT_ONCE`` resamples; not finite where the divisor is as good as zero."""
+    drawn = generator.integers(0, len(slow), size=(_AT_ONCE, len(slow)))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        gains: NDArray[np.float64] = slow.take(drawn).sum(axis=1) / fast.take(drawn).sum(axis=1)
+    return gains

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ from agentspark.report.notes import find_notes
 from agentspark.report.pairing import Pairing, StepPair, pair_records
 from agentspark.report.setup import common, setup_of
 from agentspark.report.statistics import CONFIDENCE, bootstrap_interval
+from agentspark.report.steps import by_step
 from agentspark.report.summary import (
     Counts,
     Group,
@@ -59,7 +60,7 @@ def summarize(
     sides: dict[str, list[StepRecord]] = {
         arm: [getattr(pair, arm) for pair in compared] for arm in ARMS
     }
-    steps = _by_step(compared)
+    steps = by_step(compared)
     interval = bootstrap_interval(steps)
     both = [record for arm in ARMS for record in sides[arm]]
     return Summary(
@@ -83,15 +84,6 @@ def summarize(
         prices=prices,
         environment=list({r.environment: None for r in both if r.environment is not None}),
     )
-
-
-def _by_step(pairs: Iterable[StepPair]) -> list[list[StepPair]]:
-    """The repetitions of each step, runs in the order they came, steps in order."""
-    steps: dict[tuple[str | None, int], list[StepPair]] = defaultdict(list)
-    for pair in pairs:
-        steps[pair.run, pair.step].append(pair)
-    runs = {run: place for place, run in enumerate(dict.fromkeys(run for run, _ in steps))}
-    return [steps[key] for key in sorted(steps, key=lambda key: (runs[key[0]], key[1]))]
 
 
 def _row(pairs: Sequence[StepPair]) -> StepRow:
@@ -174,12 +166,11 @@ def _odd(pairing: Pairing) -> list[OddStep]:
 
 
 def _counts(compared: Sequence[StepPair], steps: int) -> Counts:
-    runs = {pair.run for pair in compared}
-    units = {(pair.run, pair.repeat) for pair in compared}
+    repeats = Counter(run for run, _ in {(pair.run, pair.repeat) for pair in compared})
     same = [pair.outputs_identical for pair in compared]
     return Counts(
-        runs=len(runs),
-        repeats=max(sum(unit[0] == run for unit in units) for run in runs),
+        runs=len(repeats),
+        repeats=max(repeats.values()),
         steps=steps,
         pairs=len(compared),
         identical=same.count(True),

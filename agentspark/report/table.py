@@ -7,21 +7,24 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from agentspark.report.format import count, decimal, duration, percent, times
+from agentspark.report.format import count, decimal, duration, named, percent, times
 from agentspark.report.setup import run_name
+from agentspark.report.steps import MOST_ROWS, by_run
 from agentspark.report.summary import StepRow, Summary
 
 
 def print_summary(summary: Summary, console: Console) -> None:
     """The steps, the totals, and what to know before believing them."""
     console.print(step_table(summary))
+    if (left_out := len(summary.steps) - MOST_ROWS) > 0:
+        console.print(f"[dim]report.json has {named(left_out, 'further step')}.[/]")
     for note in summary.notes:
         colour = "yellow" if note.level == "warning" else "dim"
         console.print(f"[{colour}]{note.level.capitalize()}:[/] {escape(note.text)}")
 
 
 def step_table(summary: Summary) -> Table:
-    """One row per step with its speed-up, runs apart, and a last row for the whole."""
+    """One row per step (of the first ``MOST_ROWS``), runs apart, and a last row for the whole."""
     table = Table(
         title=escape(summary.title),
         title_style="bold",
@@ -47,14 +50,13 @@ def step_table(summary: Summary) -> Table:
         ("Same", f"{summary.counts.identical}/{summary.counts.pairs}"),
     ):
         table.add_column(header, footer, justify="right", no_wrap=True)
-    runs = list(dict.fromkeys(row.run for row in summary.steps))
-    for run in runs:
+    runs = by_run(summary.steps[:MOST_ROWS])
+    for run, rows in runs.items():
         if len(runs) > 1:
             table.add_section()
             table.add_row("", f"[bold]{escape(run_name(run))}[/]")
-        for row in summary.steps:
-            if row.run == run:
-                table.add_row(*_cells(row))
+        for row in rows:
+            table.add_row(*_cells(row))
     return table
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentspark.errors import ConfigError
 from agentspark.trace.build import Detail
+from agentspark.trace.ledger import RunLedger
 from agentspark.trace.record import ARMS, Arm
-from agentspark.trace.runs import RunMemory, run_label, split_run
+from agentspark.trace.runs import run_label, split_run
 
 if TYPE_CHECKING:
     from agentspark.engine.params import Labels, RequestOptions
@@ -47,8 +47,7 @@ class TraceContext:
         self.trace = trace
         self.run = run
         self.tokens = tokens
-        self._lock = threading.Lock()
-        self._steps: RunMemory[int] = RunMemory()
+        self._ledger = RunLedger()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> TraceContext:
@@ -83,6 +82,10 @@ class TraceContext:
         }
         return {name: value for name, value in given.items() if value is not None}
 
+    def number_by(self, ledger: RunLedger) -> None:
+        """Number steps by ``ledger`` from now on: that of the file the records go to."""
+        self._ledger = ledger
+
     def detail(self, tokens: bool = False) -> Detail:
         """What records should carry: in an arm the output ids, to say where outputs part.
 
@@ -96,13 +99,12 @@ class TraceContext:
 
         This context's arm wins over the labels' one. The run stays the script's own where it
         names one, with this context's repetition; a call of a known run that has no step number
-        gets the run's next one, from 1.
+        gets the run's next one, from 1, counted over all engines that write the same file.
         """
         run, arm = self._run(labels.run), self.arm or labels.arm
         step = labels.step
         if run is not None:
-            # Each arm counts for itself: in one process they may take turns.
-            step = self._step(f"{arm or ''}:{run}", step)
+            step = self._ledger.next_step(run, arm, step)
         return dataclasses.replace(labels, run=run, step=step, arm=arm)
 
     def limit(self, options: RequestOptions) -> RequestOptions:
@@ -116,10 +118,3 @@ class TraceContext:
         if run is None or repeat is None or split_run(run)[1] is not None:
             return self.run if run is None else run
         return run_label(run, repeat)
-
-    def _step(self, run: str, step: int | None) -> int:
-        with self._lock:
-            last = self._steps.get(run) or 0
-            number = last + 1 if step is None else step
-            self._steps.put(run, max(last, number))
-            return number

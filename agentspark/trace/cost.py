@@ -15,7 +15,8 @@ from agentspark.trace.record import Cost
 if TYPE_CHECKING:
     from agentspark.trace.record import StepRecord
 
-Price = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+# The highest price times the most tokens or time of a record is still money that a record holds.
+Price = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
 
 
 class PriceTable(BaseModel):
@@ -63,7 +64,7 @@ class PriceTable(BaseModel):
             raise DataError(
                 f"The price table {file} is wrong at {where}: {first['msg']}."
             ) from error
-        except ValueError as error:  # what both parsers and the decoder raise
+        except (ValueError, RecursionError) as error:  # what both parsers and the decoder raise
             raise DataError(
                 f"The price table {file} is neither TOML nor JSON as its name says: {error}."
             ) from error

@@ -63,6 +63,11 @@ def _parse(line: bytes, where: str) -> StepRecord | None:
     """The record on a line, ``None`` where the line was cut short."""
     try:
         given = json.loads(line)
+    except RecursionError as error:
+        raise TraceFormatError(
+            f"{where} is nested too deeply to be a trace record. Give a file that agentspark "
+            "recorded."
+        ) from error
     except ValueError as error:
         if line.startswith(_OPENING) or _OPENING.startswith(line):
             return None
@@ -75,7 +80,7 @@ def _parse(line: bytes, where: str) -> StepRecord | None:
             "recorded."
         )
     version = given["schema_version"]
-    if version not in KNOWN_VERSIONS:
+    if type(version) is not int or version not in KNOWN_VERSIONS:
         known = ", ".join(str(known) for known in sorted(KNOWN_VERSIONS))
         raise TraceFormatError(
             f"{where} has schema version {version!r}; this agentspark reads {known}. Upgrade "

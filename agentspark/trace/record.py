@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
@@ -14,8 +15,17 @@ KNOWN_VERSIONS = frozenset({1})
 Arm = Literal["baseline", "accelerated"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
-Count = Annotated[int, Field(ge=0)]
-Millis = Annotated[float, Field(ge=0.0)]
+# What lies outside is damage, and must not be added up: it would run over dates, floats and axes.
+# A duration may be 30 years, a count may be any that a float holds exactly, and a place any that
+# an axis tells from the next one.
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Place = Annotated[int, Field(ge=-(10**15), le=10**15)]
+Millis = Annotated[float, Field(ge=0.0, le=1e12)]
+Money = Annotated[float, Field(ge=-1e30, le=1e30)]
+Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
+]
 
 OPT_IN = ("prompt_token_ids", "output_token_ids", "output_margins", "text")
 
@@ -54,11 +64,11 @@ class Cost(_Part):
     """
 
     currency: str
-    prompt: float | None = None
-    cached: float | None = None
-    completion: float | None = None
-    machine: float | None = None
-    total: float | None = None
+    prompt: Money | None = None
+    cached: Money | None = None
+    completion: Money | None = None
+    machine: Money | None = None
+    total: Money | None = None
 
 
 class Failure(_Part):
@@ -89,8 +99,8 @@ class StepRecord(_Part):
     id: str
     request_id: str | None = None
     run: str | None = None
-    repeat: int | None = Field(default=None, ge=1)
-    step: int | None = None
+    repeat: Annotated[Place, Field(ge=1)] | None = None
+    step: Place | None = None
     step_name: str | None = None
     step_kind: str | None = None
     parent: str | None = None
@@ -100,7 +110,7 @@ class StepRecord(_Part):
     options: Options = Options()
     sampling: Sampling | None = None
 
-    started_at: AwareDatetime
+    started_at: Moment
     gap_ms: Millis | None = None
     queue_ms: Millis | None = None
     prefill_ms: Millis | None = None

@@ -7,19 +7,14 @@ import stat
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from agentspark.errors import TraceWriteError
+from agentspark.trace.ledger import RunLedger
 from agentspark.trace.record import StepRecord
-from agentspark.trace.runs import RunMemory, run_label
 
 if TYPE_CHECKING:
     from agentspark.trace.context import TraceContext
-
-
-class _LastCall(NamedTuple):
-    arm: str | None
-    ended_unix: float
 
 
 class Recorder:
@@ -39,7 +34,6 @@ class Recorder:
         self.lost = 0
         self._lock = threading.Lock()
         self._failing = False
-        self._last_calls: RunMemory[_LastCall] = RunMemory()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor: int | None = os.open(
@@ -48,17 +42,22 @@ class Recorder:
         except OSError as error:
             raise self._error(error) from error
         self._torn = self._ends_torn()
+        self.ledger = RunLedger.of(self.path, empty=os.fstat(self._descriptor).st_size == 0)
 
     @classmethod
     def choose(cls, trace: Recorder | str | Path | None, context: TraceContext) -> Recorder | None:
         """The recorder an engine should use; ``None`` is no tracing.
 
         The file that a comparison names in the environment wins over ``trace``: whatever the
-        script asks for itself, its records must reach the comparison.
+        script asks for itself, its records must reach the comparison. From then on ``context``
+        numbers steps together with all others of this process that write the file.
         """
-        if context.trace is not None:
-            return cls(context.trace)
-        return trace if isinstance(trace, Recorder) or trace is None else cls(trace)
+        wanted = trace if context.trace is None else context.trace
+        if wanted is None:
+            return None
+        recorder = wanted if isinstance(wanted, Recorder) else cls(wanted)
+        context.number_by(recorder.ledger)
+        return recorder
 
     def write(self, record: StepRecord) -> None:
         """Append one record, with the gap since its run's previous call where that is known.
@@ -67,7 +66,7 @@ class Recorder:
         """
         with self._lock:
             try:
-                self._append(self._with_gap(record).to_json_line())
+                self._append(self.ledger.with_gap(record).to_json_line())
             except (OSError, ValueError) as error:  # ValueError: text that is not Unicode
                 self.lost += 1
                 if self._failing:
@@ -103,22 +102,6 @@ class Recorder:
         self._torn = 0 < written < len(data) or (self._torn and written == 0)
         if written < len(data):
             raise OSError(0, "the disk took only a part of the record")
-
-    def _with_gap(self, record: StepRecord) -> StepRecord:
-        ended = record.ended_unix
-        if record.run is None or ended is None:
-            return record
-        run = record.run if record.repeat is None else run_label(record.run, record.repeat)
-        last = self._last_calls.get(run)
-        if last is None or last.arm != record.arm:
-            # The first call, or arms that take turns: the time between is not this arm's own.
-            self._last_calls.put(run, _LastCall(record.arm, ended))
-            return record
-        self._last_calls.put(run, _LastCall(record.arm, max(last.ended_unix, ended)))
-        if record.gap_ms is not None:
-            return record
-        gap_ms = round(max(0.0, record.started_unix - last.ended_unix) * 1e3, 3)
-        return record.model_copy(update={"gap_ms": gap_ms})
 
     def _ends_torn(self) -> bool:
         if self._descriptor is None:

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
-_REPEAT = re.compile(r"^(?P<run>.*)::r(?P<repeat>[1-9][0-9]*)$", re.DOTALL)
+# As many digits as the count of a record may have.
+_REPEAT = re.compile(r"^(?P<run>.*)::r(?P<repeat>[1-9][0-9]{0,14})$", re.DOTALL)
 
 
 def run_label(run: str, repeat: int) -> str:

@@ -77,6 +77,31 @@ def test_replay_compares_the_arms_step_by_step(
     assert all(len(r["prompt_token_ids"]) == r["prompt_tokens"] for r in records)
 
 
+def test_a_transcript_may_say_how_it_is_answered(cli, jsonl, tiny_target_dir, tmp_path, read_jsonl):
+    tool = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
+    call = {"id": "c", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+    calls = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "c", "content": "two lines"}
+    steps = [[USER], [USER, calls, result]]
+    lines = [
+        {"id": "a", "steps": steps, "max_tokens": 3, "tools": [tool]},
+        {"id": "b", "steps": steps},
+    ]
+    out = tmp_path / "out"
+    said = cli(
+        "replay", jsonl("t.jsonl", *lines), "--model", tiny_target_dir, "--out", out,
+        "--max-tokens", 5,
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    records = read_jsonl(out / "traces" / "replay.jsonl")
+    assert [(r["run"], r["sampling"]["max_tokens"]) for r in records] == [("a", 3)] * 4 + [
+        ("b", 5)
+    ] * 4
+    # The tools stand in the prompt.
+    longer, shorter = (r["prompt_tokens"] for r in (records[0], records[4]))
+    assert longer > shorter
+
+
 def test_one_arm_alone_is_recorded_without_a_report(cli, transcripts, tiny_target_dir, tmp_path):
     out = tmp_path / "out"
     said = cli(

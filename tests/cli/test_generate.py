@@ -176,6 +176,20 @@ def test_a_line_may_ask_for_tools_or_a_format(generate, jsonl):
     assert answers[1]["text"] in ("yes", "no") and "tool_calls" not in answers[1]
 
 
+def test_a_line_may_say_how_it_is_sampled(generate, jsonl):
+    lines = [
+        {"id": 1, "messages": HELLO, "max_tokens": 2},
+        {"id": 2, "prompt_token_ids": [1, 70, 80, 90], "ignore_eos": True},
+    ]
+    said, answers = generate(prompts=jsonl("asked.jsonl", *lines))
+    assert said.code == 0
+    assert len(answers[0]["token_ids"]) <= 2
+    assert len(answers[1]["token_ids"]) == 24
+    said, _ = generate(prompts=jsonl("wrong.jsonl", {"id": 1, "messages": HELLO, "max_tokens": 0}))
+    assert said.code == 1
+    assert "wrong.jsonl line 1: max_tokens=0 cannot be used" in said.err
+
+
 def test_a_line_that_asks_wrongly_is_named(generate, jsonl):
     line = {"id": 1, "messages": HELLO, "tool_choice": "required"}
     said, _ = generate(prompts=jsonl("wrong.jsonl", line))

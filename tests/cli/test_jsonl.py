@@ -28,7 +28,9 @@ def test_blank_lines_are_skipped_and_counted(tmp_path):
     assert list(read_objects(path)) == [(1, {"a": 1}), (3, {"a": 2})]
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '"text"', "nonsense"])
+@pytest.mark.parametrize(
+    "line", ["{", "[1]", '"text"', "nonsense", "[" * 50_000, '{"a": 1' + "0" * 5000 + "}"]
+)
 def test_a_wrong_line_is_named(tmp_path, line):
     path = write(tmp_path / "a.jsonl", {"a": 1}, line)
     with pytest.raises(DataError, match=r"a\.jsonl line 2"):
@@ -52,6 +54,34 @@ def test_prompts_are_messages_or_token_ids(tmp_path):
     first, second = read_prompts(path)
     assert (first.id, first.messages, first.token_ids) == ("a", [HELLO], None)
     assert (second.id, second.messages, second.token_ids, second.line) == (2, None, [1, 2, 3], 2)
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+CALLS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+RESULT = {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "found"}]}
+
+
+def test_messages_are_read_as_clients_record_them(tmp_path):
+    path = write(tmp_path / "p.jsonl", {"id": 1, "messages": [HELLO, CALLS, RESULT]})
+    assert read_prompts(path)[0].messages == [HELLO, CALLS, RESULT]
+    steps = [[HELLO], [HELLO, CALLS, RESULT]]
+    assert (
+        read_transcripts(write(tmp_path / "t.jsonl", {"id": 1, "steps": steps}))[0].steps == steps
+    )
+
+
+@pytest.mark.parametrize("message", [{"content": None}, {"content": None, "tool_calls": []}, {}])
+def test_a_message_that_says_nothing_is_named(tmp_path, message):
+    path = write(tmp_path / "p.jsonl", {"id": 1, "messages": [{"role": "assistant", **message}]})
+    with pytest.raises(DataError, match=r"line 1: messages\[0\] needs a string role, and content"):
+        read_prompts(path)
+
+
+@pytest.mark.parametrize("message", [{"role": "robot", "content": "x"}, RESULT])
+def test_transcripts_that_no_model_can_be_given_are_named_before_anything_runs(tmp_path, message):
+    path = write(tmp_path / "t.jsonl", {"id": 1, "steps": [[HELLO], [HELLO, message]]})
+    with pytest.raises(DataError, match=r"line 1: steps\[1\]: messages\[1\]"):
+        read_transcripts(path)
 
 
 @pytest.mark.parametrize(

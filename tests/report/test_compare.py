@@ -43,6 +43,16 @@ for number in range(3):
     )
 """
 
+# The same with a second engine of its own in one process, whose calls are steps of the same run.
+TWO_ENGINES = SCRIPT.replace(
+    "recorder = Recorder.choose(None, context)\n",
+    "engines = [(each, Recorder.choose(None, each)) for each in (context, "
+    "TraceContext.from_environment())]\n",
+).replace(
+    "for number in range(3):\n",
+    "for number in range(6):\n    context, recorder = engines[number % 2]\n",
+)
+
 
 @pytest.fixture
 def write_script(tmp_path, monkeypatch):
@@ -109,6 +119,15 @@ def test_a_script_runs_in_both_arms_by_turns(tmp_path, write_script, write_trace
     assert (tmp_path / "out" / "logs" / "baseline-1.stdout.txt").read_text() == "working\n"
     record = read_trace(tmp_path / "out" / "traces" / "baseline-1.jsonl").records[0]
     assert (record.prompt_token_ids, record.output_token_ids) == (None, [4, 5])
+
+
+def test_a_script_with_two_engines_has_a_row_for_each_of_its_calls(tmp_path, write_script):
+    summary = compare_script(write_script(TWO_ENGINES), tmp_path / "out", repeats=2).summary
+
+    assert [(row.step, row.step_name) for row in summary.steps] == [
+        (number + 1, f"call {number}") for number in range(6)
+    ]
+    assert [row.repeats for row in summary.steps] == [2] * 6
 
 
 def test_a_scripts_token_ids_are_kept_where_they_are_asked_for(tmp_path, write_script):

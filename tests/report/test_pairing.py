@@ -51,6 +51,17 @@ def test_branches_that_ran_in_another_order_pair_by_prompt(make_record):
     assert [pair.step for pair in pairing.pairs] == [1, 2, 3]
 
 
+def test_models_that_were_asked_the_same_at_once_pair_by_model(make_record):
+    baseline = [make_record("baseline", step, model=model) for step, model in ((1, "a"), (2, "b"))]
+    accelerated = [
+        make_record("accelerated", step, model=model) for step, model in ((1, "b"), (2, "a"))
+    ]
+    same = [r.model_copy(update={"prompt_hash": "asked"}) for r in baseline + accelerated]
+
+    for pair in pair_records(same).pairs:
+        assert pair.baseline.model == pair.accelerated.model
+
+
 def test_after_an_output_that_differs_steps_pair_by_number(make_record):
     baseline = [make_record("baseline", 1, output=[1, 2, 3]), make_record("baseline", 2)]
     accelerated = [

@@ -42,6 +42,14 @@ def test_ratio_of_what_cannot_be_divided():
     assert ratio(6.0, 0.0) is None
 
 
+def test_a_time_as_good_as_zero_has_no_ratio(make_record):
+    pairs = pairs_of(make_record, [(1000.0, 5e-324)] * 4)
+
+    assert speedup(pairs, "total_ms") is None
+    assert spread(pairs, "total_ms") is None
+    assert bootstrap_interval([[pair] for pair in pairs]) is None
+
+
 def test_histograms_of_different_widths_add_up():
     assert add_histograms([[1, 2], None, [3, 0, 5]]) == [4, 2, 5]
     assert add_histograms([None]) is None

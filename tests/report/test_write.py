@@ -12,8 +12,10 @@ from rich.console import Console
 
 from agentspark.errors import TraceWriteError
 from agentspark.report import print_summary, summarize, write_report
-from agentspark.report.html import MOST_ROWS, render_html
+from agentspark.report.html import render_html
 from agentspark.report.markdown import render_markdown
+from agentspark.report.plots import timeline_plot, tokens_plot
+from agentspark.report.steps import MOST_ROWS
 
 EVIL = "</td><script>alert(1)</script>|`x`\n# not a heading"
 
@@ -171,8 +173,18 @@ def test_the_page_stays_small_and_says_what_it_leaves_out(make_run):
     text = render_html(summary)
 
     assert len(summary.steps) == 360 > MOST_ROWS
-    assert "60 further steps are in report.json" in text
+    assert "report.json has 60 further steps" in text
     assert len(text) < 1_000_000
+    assert "report.json has 60 further steps" in printed(summary, 100)
+    assert len(printed(summary, 100).splitlines()) < MOST_ROWS + 300
+
+
+def test_a_plot_has_as_many_shapes_for_many_calls_as_for_few(make_both):
+    few, many = (summarize(make_both(steps=steps)) for steps in (20, 80))
+    for plot in (lambda summary: timeline_plot(summary.timeline), tokens_plot):
+        # What differs are the labels of the axis, which are few.
+        shapes = [plot(summary).count("<path") for summary in (few, many)]
+        assert abs(shapes[0] - shapes[1]) < 20
 
 
 def test_unknown_measurements_are_dashes_and_break_nothing(make_both):

@@ -136,7 +136,9 @@ def test_threads_never_get_the_same_number():
     assert sorted(step or 0 for step in got) == list(range(1, 801))
 
 
-@pytest.mark.parametrize("run", ["a", "a::r0", "::r", "a::r1b", "", "a:r1", None])
+@pytest.mark.parametrize(
+    "run", ["a", "a::r0", "::r", "a::r1b", "", "a:r1", "a::r1" + "0" * 15, None]
+)
 def test_labels_without_a_repetition(run):
     assert split_run(run) == (run, None)
 

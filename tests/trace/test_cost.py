@@ -74,6 +74,8 @@ def test_toml_and_json_say_the_same(tmp_path):
         ("p.json", '{"promt": 1}', "wrong at promt"),
         ("p.json", "[]", "wrong at the file"),
         ("p.json", '{"machine_hour": {"cpu": NaN}}', "wrong at machine_hour.cpu"),
+        ("p.json", '{"prompt": 1e300}', "wrong at prompt"),
+        ("p.json", "[" * 50_000, "neither TOML nor JSON"),
     ],
 )
 def test_wrong_tables(tmp_path, name, text, message):

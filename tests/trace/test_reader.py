@@ -41,6 +41,13 @@ def test_fields_that_do_not_exist_cannot_be_written():
         ("some notes of mine\n", "line 2 is not JSON"),
         (line(prompt_tokens=-1), "line 2 is a damaged record: prompt_tokens"),
         (line(started_at="2026-11-23T12:00:00"), "line 2 is a damaged record: started_at"),
+        (line(started_at="9999-12-31T23:59:59Z"), "line 2 is a damaged record: started_at"),
+        (line(total_ms=1e300), "line 2 is a damaged record: total_ms"),
+        (line(prompt_tokens=10**400), "line 2 is a damaged record: prompt_tokens"),
+        (line(cost={"currency": "EUR", "total": 1e308}), "damaged record: cost.total"),
+        (line(schema_version=[]), r"line 2 has schema version \[\]; this agentspark reads 1"),
+        (line(schema_version=True), "line 2 has schema version True"),
+        (line(mood="?").replace('"?"', "[" * 20_000 + "]" * 20_000), "line 2 is nested too deep"),
     ],
 )
 def test_what_is_no_record_is_refused(tmp_path, text, message):
