@@ -20,21 +20,28 @@ def check_sources(
     from_traces: Sequence[Path] | None,
     init: Path | None,
     replay: Sequence[Path] | None,
+    replay_share: float | None,
+    data_from: Path | None,
+    data_licence: str | None,
 ) -> None:
     """Refuse options of ``train`` that do not go together, as a usage error."""
     if not prompts and not from_traces:
         raise typer.BadParameter("give --prompts, --from-traces or both")
     if from_traces and init is None:
         raise typer.BadParameter("--from-traces adapts a drafter: give it with --init, or 'auto'")
-    if replay and not from_traces:
-        raise typer.BadParameter("--replay goes with --from-traces")
+    adapting = {"--replay": replay or None, "--replay-share": replay_share}
+    training = {"--data-from": data_from, "--data-licence": data_licence}
+    for name, value in (training if from_traces else adapting).items():
+        if value is not None:
+            word = "does not go" if from_traces else "goes"
+            raise typer.BadParameter(f"{name} {word} with --from-traces")
 
 
 def adapt(
     config: TrainConfig,
     traces: Sequence[Path],
     replay: Sequence[Path],
-    replay_share: float,
+    replay_share: float | None,
     by_epochs: bool,
     command: str,
 ) -> None:
@@ -42,7 +49,9 @@ def adapt(
     from agentspark.train.adapt import AdaptConfig, adapt_drafter
     from agentspark.train.progress import rich_stages
 
-    settings = AdaptConfig(traces=tuple(traces), replay=tuple(replay), replay_share=replay_share)
+    settings = AdaptConfig(traces=tuple(traces), replay=tuple(replay))
+    if replay_share is not None:
+        settings = replace(settings, replay_share=replay_share)
     if not by_epochs:
         settings = replace(settings, epochs=None)
     outcome = adapt_drafter(config, settings, rich_stages(err()), command=command)

@@ -11,9 +11,7 @@ from agentspark.cli.console import out, progress, say
 from agentspark.cli.options import Model
 
 if TYPE_CHECKING:
-    from agentspark.engine.engine import Engine
     from agentspark.train.calibrate import Calibration
-    from agentspark.train.prompts import Prompt
 
 
 def calibrate(
@@ -35,8 +33,16 @@ def calibrate(
     Beside the drafter: calibration.json, which engines read, calibration-report.json with the
     figures before and after, and reliability diagrams as PNG and SVG.
     """
+    if not drafter.is_dir():
+        raise typer.BadParameter(
+            f"--drafter {drafter} is no folder: what is found is written there, so 'auto' and "
+            "'none' cannot be calibrated"
+        )
+
     from agentspark.engine.engine import Engine
     from agentspark.train.calibrate import calibrate as fit
+    from agentspark.train.encoding import encode_prompt
+    from agentspark.train.left_out import LeftOut
     from agentspark.train.prompts import read_prompt_files, spread_over_kinds
     from agentspark.train.reliability import write_reliability
 
@@ -47,10 +53,11 @@ def calibrate(
     chosen = spread_over_kinds(files.prompts, limit, seed)
     with Engine.load(target, drafter=drafter) as engine, progress() as bar:
         task = bar.add_task("calibrate", total=len(chosen))
-        encoded = [_encoded(engine, prompt) for prompt in chosen]
-        fitting = [ids for ids in encoded if len(ids) + max_tokens <= engine.max_context]
-        if len(fitting) < len(encoded):
-            say(f"{len(encoded) - len(fitting)} prompts are left out: too long for the context.")
+        left_out = LeftOut()
+        encoded = (encode_prompt(engine, prompt, left_out, room=max_tokens) for prompt in chosen)
+        fitting = [ids for ids in encoded if ids is not None]
+        for sentence in left_out.describe():
+            say(sentence)
         found = fit(
             engine,
             fitting,
@@ -65,12 +72,6 @@ def calibrate(
     out().print(_table(found))
     say(_summary(found))
     say("written: " + ", ".join(str(path) for path in written))
-
-
-def _encoded(engine: Engine, prompt: Prompt) -> list[int]:
-    if prompt.token_ids is not None:
-        return prompt.token_ids
-    return engine.target.tokenizer.encode_chat(prompt.messages or [])
 
 
 def _summary(found: Calibration) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from agentspark.cli.adapt import adapt, check_sources
 from agentspark.cli.console import err, out, say
 from agentspark.cli.options import Model, parse_numbers
 from agentspark.dspark.kinds import Backbone, Family, HeadType
+from agentspark.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentspark.train.config import TrainConfig
@@ -35,7 +37,8 @@ Replay = Annotated[
     typer.Option(help="With --from-traces: responses.jsonl of an earlier training, to replay."),
 ]
 ReplayShare = Annotated[
-    float, typer.Option(help="With --from-traces: share of replayed sequences (--prompts' too).")
+    float | None,
+    typer.Option(help="With --from-traces: share of replayed sequences, --prompts' too (0.3)."),
 ]
 Folder = Annotated[
     Path, typer.Option("--out", help="The drafter's folder; an unfinished run goes on.")
@@ -106,7 +109,7 @@ def train(
     prompts: Prompts = None,
     from_traces: FromTraces = None,
     replay: Replay = None,
-    replay_share: ReplayShare = 0.3,
+    replay_share: ReplayShare = None,
     target: Model = "smollm2",
     init: Init = None,
     data_from: DataFrom = None,
@@ -143,7 +146,7 @@ def train(
     """
     from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 
-    check_sources(prompts, from_traces, init, replay)
+    check_sources(prompts, from_traces, init, replay, replay_share, data_from, data_licence)
     shape = DrafterShape.of(
         family, backbone=backbone, layers=layers, block_size=block_size, markov_rank=markov_rank,
         sample_from_anchor=anchor_drafts, markov_head_type=head, draft_vocab_size=draft_vocab,
@@ -151,7 +154,7 @@ def train(
     data = DataConfig(
         max_responses=max_responses, samples=samples, temperatures=parse_numbers(temperatures),
         max_tokens=max_tokens, max_prompt_tokens=max_prompt_tokens, concurrency=concurrency,
-        max_disk_bytes=int(max_disk * (1 << 30)), online=online,
+        max_disk_bytes=_bytes(max_disk), online=online,
     )  # fmt: skip
     optim = OptimConfig(
         steps=_STEPS if steps is None else steps, minutes=minutes, sequences_per_step=batch,
@@ -172,8 +175,15 @@ def _rate(asked: float | None, adapts: bool) -> float:
     return usual if asked is None else asked
 
 
+def _bytes(gib: float) -> int:
+    if not 0 < gib < math.inf:
+        raise ConfigError(f"--max-disk {gib:g} cannot be used: give a number above 0.")
+    return int(gib * (1 << 30))
+
+
 def _train(config: TrainConfig, data_licence: str | None) -> None:
     from agentspark.train.command import train_drafter
+    from agentspark.train.evaluate import shown_figure
     from agentspark.train.progress import rich_stages
     from agentspark.train.ranks import Ranks
 
@@ -185,7 +195,8 @@ def _train(config: TrainConfig, data_licence: str | None) -> None:
         say(warning)
     say(
         f"{outcome.responses} responses; accepted length on held-out ones "
-        f"{outcome.tau.greedy:.2f} greedy, {outcome.tau.sampled:.2f} at temperature 1"
+        f"{shown_figure(outcome.tau.greedy)} greedy, {shown_figure(outcome.tau.sampled)} at "
+        "temperature 1"
     )
     out().print(str(outcome.drafter), markup=False, soft_wrap=True)
 

@@ -7,9 +7,8 @@ present where the draft vocabulary is pruned. Files of the speculators layout ar
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from agentspark.dspark.atomic import replaced
 from agentspark.dspark.config import CONFIG_FILE, read_config
 from agentspark.dspark.model import DraftModel, build_model
 from agentspark.dspark.speculators import draft_tokens
@@ -40,17 +40,11 @@ def drafter_tensors(model: DraftModel, dtype: torch.dtype = torch.bfloat16) -> d
 
 def save_drafter(model: DraftModel, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write the checkpoint; an interrupted write never leaves half a file under its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as temporary:
-        weights, config = Path(temporary) / WEIGHTS_FILE, Path(temporary) / CONFIG_FILE
-        save_file(drafter_tensors(model, dtype), weights, metadata={"format": "pt"})
-        config.write_text(json.dumps(model.config.to_json(), indent=2) + "\n", encoding="utf-8")
-        for path in (weights, config):
-            path.chmod(0o644)
-            with path.open("rb") as handle:
-                os.fsync(handle.fileno())
-        os.replace(weights, folder / WEIGHTS_FILE)
-        os.replace(config, folder / CONFIG_FILE)
+    text = json.dumps(model.config.to_json(), indent=2) + "\n"
+    with replaced(folder) as temporary:
+        tensors = drafter_tensors(model, dtype)
+        save_file(tensors, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")
 
 
 def load_drafter(
@@ -89,14 +83,26 @@ def load_drafter(
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
+def weights_digest(folder: Path) -> str:
+    """Return the SHA-256 of a checkpoint's weights; ``DrafterFormatError`` where it has none."""
+    path = folder / WEIGHTS_FILE
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except FileNotFoundError as error:
-        raise DrafterFormatError(
-            f"no {WEIGHTS_FILE} in {path.parent}: give a drafter's folder."
-        ) from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise DrafterFormatError(
-            f"{path} cannot be read ({error}): it is broken or cut off; fetch or train it again."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DrafterFormatError:
+    if isinstance(error, FileNotFoundError):
+        return DrafterFormatError(f"no {WEIGHTS_FILE} in {path.parent}: give a drafter's folder.")
+    return DrafterFormatError(
+        f"{path} cannot be read ({error}): it is broken or cut off; fetch or train it again."
+    )

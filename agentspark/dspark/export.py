@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from agentspark.dspark.atomic import replaced
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.checkpoint import DRAFT_TOKENS, WEIGHTS_FILE, drafter_tensors
 from agentspark.dspark.config import CONFIG_FILE
+from agentspark.dspark.describe import describe
 from agentspark.dspark.expand import sort_draft_tokens, unfold_previous, unfold_vocabulary
 from agentspark.dspark.model import DraftModel, DSparkModel
 from agentspark.dspark.speculators import speculators_fields, vocabulary_maps
@@ -27,7 +27,8 @@ from agentspark.errors import DrafterError
 Format = Literal["deepspec", "speculators"]
 FORMATS: tuple[Format, ...] = ("deepspec", "speculators")
 
-_BESIDE = (CALIBRATION_FILE, "README.md")
+_CARD = "README.md"
+_NAMES: dict[Format, str] = {"deepspec": "DeepSpec", "speculators": "speculators"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ def export_drafter(
     """Write the drafter loaded from ``source`` to the folder ``out``; return what to know of it.
 
     It is written in bfloat16 with the verifier's embedding and LM head, and drafts the same tokens
-    there. The calibration and the card beside ``source`` go with it. Raises ``DrafterError`` for
+    there. The calibration beside ``source`` goes with it, and the card, which then tells what this
+    file holds. Raises ``DrafterError`` for
     another family than DSpark, for Gemma 4's layers in speculators, and where ``out`` is ``source``
     or cannot be written; an interrupted write leaves no half file.
     """
@@ -83,8 +85,9 @@ def export_drafter(
             head = head[ids.to(head.device)]
     tensors["embed_tokens.weight"] = _copy(verifier.embed)
     tensors["lm_head.weight"] = _copy(head)
-    _write(out, config, tensors, source)
-    return _notes(shown, layout, pruned)
+    notes = _notes(shown, layout, pruned)
+    _write(out, config, tensors, source, _card(source, model, shown, layout, notes))
+    return notes
 
 
 def _deepspec(model: DSparkModel) -> dict[str, Any]:
@@ -100,22 +103,37 @@ def _copy(weight: Tensor) -> Tensor:
     return weight.detach().to("cpu", torch.bfloat16, copy=True).contiguous()
 
 
-def _write(out: Path, config: dict[str, Any], tensors: dict[str, Tensor], source: Path) -> None:
+def _card(
+    source: Path, model: DSparkModel, shown: DSparkModel, layout: Format, notes: Sequence[str]
+) -> str | None:
+    """The card beside ``source``, where there is one, made true of the file that is ``shown``."""
+    path = source / _CARD
+    if not path.exists():
+        return None
+    # Unfolded or not, the drafter proposes the tokens it could propose before.
+    told = replace(shown.config, draft_vocab_size=model.config.draft_vocab_size)
+    line = describe(told, standalone=True)
+    text = path.read_text(encoding="utf-8", errors="replace").rstrip()
+    text = text.replace(describe(model.config), line)
+    title = f"## Exported as {_NAMES[layout]}"
+    # The line stands here too: a card that was written by hand may say otherwise further up.
+    section = [title, f"- {line} It is bfloat16.", *(f"- {note}" for note in notes), ""]
+    return f"{text}\n\n" + "\n".join(section)
+
+
+def _write(
+    out: Path, config: dict[str, Any], tensors: dict[str, Tensor], source: Path, card: str | None
+) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as temporary:
-            folder = Path(temporary)
+        # A calibration there is of the drafter that was exported before.
+        with replaced(out, [out / CALIBRATION_FILE]) as folder:
             save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
             text = json.dumps(config, indent=2) + "\n"
             (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
-            for name in _BESIDE:
-                if (source / name).exists():
-                    shutil.copyfile(source / name, folder / name)
-            for path in sorted(folder.iterdir()):
-                path.chmod(0o644)
-                with path.open("rb") as handle:
-                    os.fsync(handle.fileno())
-                os.replace(path, out / path.name)
+            if (source / CALIBRATION_FILE).exists():
+                shutil.copyfile(source / CALIBRATION_FILE, folder / CALIBRATION_FILE)
+            if card is not None:
+                (folder / _CARD).write_text(card, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise DrafterError(
             f"The checkpoint cannot be written to {out} ({error}): free some space or choose "

@@ -12,12 +12,14 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import SamplingParams, Verify
-from agentspark.errors import AgentSparkError, ConfigError, DataError, DrafterError
+from agentspark.errors import ConfigError, DataError, DrafterError
 from agentspark.evaluation.contestants import Contestant, by_engine
 from agentspark.evaluation.results import Difference, Entrant, Evaluation, Score, Setup
 from agentspark.evaluation.rollouts import EncodedPrompt, Turn, run_turns
 from agentspark.evaluation.scores import find_differences, score_turns
 from agentspark.trace.environment import describe_environment
+from agentspark.train.encoding import encode_prompt
+from agentspark.train.left_out import LeftOut
 from agentspark.train.prompts import Prompt, read_prompt_files
 
 # Told how many answers there are of how many.
@@ -160,25 +162,16 @@ def _setup(config: EvalConfig, found: Sequence[_Group]) -> Setup:
 def _encode(
     engine: Engine, prompts: Sequence[Prompt], max_tokens: int
 ) -> tuple[list[EncodedPrompt], list[str]]:
-    """Token ids of the prompts that can be answered, and a sentence on each that cannot."""
-    encoded: list[EncodedPrompt] = []
-    problems: list[str] = []
-    room = engine.max_context - max_tokens
-    for prompt in prompts:
-        try:
-            ids = prompt.token_ids or engine.target.tokenizer.encode_chat(prompt.messages or [])
-        except AgentSparkError as error:
-            problems.append(f"prompt {prompt.id!r} was left out: {error}")
-            continue
-        if len(ids) > room:
-            problems.append(
-                f"prompt {prompt.id!r} was left out: its {len(ids)} tokens leave no room for "
-                f"{max_tokens} more."
-            )
-            continue
-        encoded.append(EncodedPrompt(prompt.id, prompt.kind, ids))
+    """Token ids of the prompts that can be answered, and sentences on those that cannot."""
+    left_out = LeftOut()
+    encoded = [
+        EncodedPrompt(prompt.id, prompt.kind, ids)
+        for prompt in prompts
+        if (ids := encode_prompt(engine, prompt, left_out, room=max_tokens)) is not None
+    ]
+    problems = list(left_out.describe())
     if not encoded:
-        raise DataError(f"no prompt can be answered: {problems[0]}")
+        raise DataError(f"no prompt can be answered: {' '.join(problems)}")
     return encoded, problems
 
 

@@ -14,27 +14,28 @@ from pathlib import Path
 import torch
 
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
-from agentspark.dspark.checkpoint import WEIGHTS_FILE, save_drafter
+from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.errors import ConfigError, NotBetterError, TrainError
-from agentspark.models.target import load_target
+from agentspark.models.target import Target, load_target
 from agentspark.train.build import check_given, initial_drafter, loaded_drafter
-from agentspark.train.card import append_adaptation
+from agentspark.train.card import adapted_card
 from agentspark.train.command import (
-    RESPONSES_FILE,
     WORK_FOLDER,
     Stage,
     answer_prompts,
     open_source,
+    read_given_answers,
 )
 from agentspark.train.config import OptimConfig, TrainConfig
 from agentspark.train.judge import Judgement, check_own_words, measure
 from agentspark.train.logplot import plot_log
 from agentspark.train.mixing import replay_held_out, split_mixed
 from agentspark.train.ranks import Ranks
-from agentspark.train.responses import Response, read_replay, read_responses
+from agentspark.train.release import release_drafter
+from agentspark.train.responses import Response, read_replay
 from agentspark.train.source import ExampleSource
 from agentspark.train.traces import TraceSteps, read_trace_steps
-from agentspark.train.trainer import Trainer
+from agentspark.train.trainer import DRAFTER_FOLDER, Trainer
 
 # Replayed sequences to choose from, per traced one and at least; more are not worth their features.
 _REPLAY_TIMES = 4
@@ -99,7 +100,7 @@ def adapt_drafter(
     model = loaded_drafter(target, init, _dtype(config))
     check_given(model.config, config.shape, init)
     steps = read_trace_steps(adapt.traces, target.name, target.spec.vocab_size)
-    replayed, warnings = _replay(config, adapt, steps, target.spec.vocab_size, stage)
+    replayed, warnings = _replay(config, adapt, steps, target, stage)
     everything = [*steps.responses, *replayed]
     work = _work_folder(config, adapt, init, everything)
     source = open_source(config, target, model, everything, work, stage)
@@ -113,8 +114,8 @@ def adapt_drafter(
     aside = replay_held_out(source, traced, _REPLAY_MEASURED)
     initial = measure(model, source, parts.held_out)
     before = measure(model, source, aside) if aside else None
-    if (work / "drafter" / WEIGHTS_FILE).exists():
-        model = loaded_drafter(target, work / "drafter", _dtype(config))
+    if (work / DRAFTER_FOLDER / WEIGHTS_FILE).exists():
+        model = loaded_drafter(target, work / DRAFTER_FOLDER, _dtype(config))
     optim = _optim(config, adapt, len(parts.train))
     trainer = Trainer(model, source, work, optim, config.data, split)
     with stage("training") as advance:
@@ -126,7 +127,7 @@ def adapt_drafter(
     if not judgement.better:
         raise NotBetterError(
             f"The adapted drafter is not better: {judgement.describe()}. Nothing was replaced; it "
-            f"lies in {work / 'drafter'}. Record more of the agent's work, or lower the rate."
+            f"lies in {trainer.drafter}. Record more of the agent's work, or lower the rate."
         )
     warnings = (*steps.notes, *warnings, *_replace(config, init, judgement, trainer, command))
     return AdaptOutcome(config.out, judgement, len(steps.responses), len(replayed), warnings)
@@ -145,19 +146,19 @@ def _all_known(source: ExampleSource, steps: TraceSteps) -> frozenset[str]:
 
 
 def _replay(
-    config: TrainConfig, adapt: AdaptConfig, steps: TraceSteps, vocab_size: int, stage: Stage
+    config: TrainConfig, adapt: AdaptConfig, steps: TraceSteps, target: Target, stage: Stage
 ) -> tuple[list[Response], tuple[str, ...]]:
     """Responses to replay, and what the user should know."""
     notes: tuple[str, ...] = ()
     found: list[Response] = []
     for path in adapt.replay:
-        some, note = read_replay(path, vocab_size)
+        some, note = read_replay(path, target.spec.vocab_size)
         found, notes = [*found, *some], (*notes, note) if note else notes
     if config.prompts:
         work = config.out / WORK_FOLDER
         work.mkdir(parents=True, exist_ok=True)
         notes = (*notes, *answer_prompts(config, work, stage))
-        found += read_responses(work / RESPONSES_FILE)
+        found += read_given_answers(config, target, work)
     taken = {response.id for response in steps.responses}
     pool = {r.id: r for r in found if len(r.token_ids) > 1 and r.id not in taken}
     most = max(_REPLAY_LEAST, _REPLAY_TIMES * len(steps.responses))
@@ -199,13 +200,11 @@ def _replace(
     config: TrainConfig, init: Path, judgement: Judgement, trainer: Trainer, command: str | None
 ) -> tuple[str, ...]:  # fmt: skip
     """Write the drafter that won and what is known of it; return what the user should do."""
-    calibrated = (init / CALIBRATION_FILE).exists() or (config.out / CALIBRATION_FILE).exists()
-    # The old temperatures are no longer this drafter's; without a file it is simply uncalibrated.
-    (config.out / CALIBRATION_FILE).unlink(missing_ok=True)
-    save_drafter(trainer.model, config.out)
-    append_adaptation(
-        config.out, init, judgement.describe(), trainer.cursor.step, trainer.elapsed_s, command
-    )
+    calibrated = (init / CALIBRATION_FILE).exists()
+    figures, steps = judgement.describe(), trainer.cursor.step
+    card = adapted_card(init, figures, steps, trainer.elapsed_s, command)
+    # What was measured is what the trainer wrote: with an average of the weights, that.
+    calibrated |= release_drafter(trainer.drafter, config.out, card)
     if not calibrated:
         return ()
     return (

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from agentspark.dspark.config import DrafterConfig
+from agentspark.dspark.describe import describe
 from agentspark.dspark.kinds import Family
 from agentspark.train.config import OptimConfig
-from agentspark.train.evaluate import OfflineTau
+from agentspark.train.evaluate import OfflineTau, shown_figure
 
 CARD_FILE = "README.md"
 _NAMES: dict[Family, str] = {
@@ -26,7 +27,10 @@ _NAMES: dict[Family, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingFacts:
-    """What a card tells that a config does not. Unknown is ``None`` and said so."""
+    """What a card tells that a config does not. Unknown is ``None`` and said so.
+
+    ``batch`` is the number of responses in a step, over all processes.
+    """
 
     target: str
     prompt_files: Sequence[str]
@@ -35,6 +39,7 @@ class TrainingFacts:
     response_tokens: int
     steps: int
     anchors: int
+    batch: int
     hours: float
     hardware: str
     command: str | None
@@ -57,24 +62,15 @@ def hardware_text(threads: int) -> str:
     return f"{name}, {threads} threads"
 
 
-def write_card(
-    folder: Path, config: DrafterConfig, optim: OptimConfig, facts: TrainingFacts
-) -> None:
-    """Write ``folder/README.md``."""
+def card_text(config: DrafterConfig, optim: OptimConfig, facts: TrainingFacts) -> str:
+    """Return the card of a trained drafter, as Markdown."""
     kinds = ", ".join(f"{k} {n}" for k, n in Counter(facts.kinds).most_common())
-    pruned = (
-        f"{config.draft_vocab_size} of {config.vocab_size} tokens can be drafted"
-        if config.draft_vocab_size
-        else "all tokens can be drafted"
-    )
     loss = optim.loss
     lines = [
         f"# {_NAMES[config.family]} drafter for {facts.target}",
         "",
         "Proposes blocks of tokens that the target then verifies; outputs stay the target's own.",
-        f"{config.num_hidden_layers} draft layers, block of {config.block_size}, "
-        f"{_head(config)}target layers {list(config.target_layer_ids)}, {pruned}. "
-        "Embedding and LM head are the target's and not in the file.",
+        describe(config),
         "",
         "## Data",
         f"- Prompts: {', '.join(facts.prompt_files)}",
@@ -89,7 +85,7 @@ def write_card(
         f"loss {loss.ce:g} CE + {loss.l1:g} L1 + {loss.confidence:g} confidence, position decay "
         f"{loss.decay}, seed {optim.seed}"
         + (f", weights averaged with decay {optim.ema:g}" if optim.ema else ""),
-        f"- {optim.sequences_per_step} responses a step, {optim.anchors_per_sequence} anchors of "
+        f"- {facts.batch} responses a step, {optim.anchors_per_sequence} anchors of "
         f"each and {optim.prompt_anchors} of its prompt at a time",
         f"- Command: {f'`{facts.command}`' if facts.command else 'not recorded'}",
         *(f"- {note}" for note in facts.notes),
@@ -100,27 +96,20 @@ def write_card(
         "",
         "| temperature | accepted length | acceptance of draft 1, 2, ... given the ones before |",
         "| --- | --- | --- |",
-        f"| 0 | {facts.tau.greedy:.2f} | {_shares(facts.tau.conditional_greedy)} |",
-        f"| 1 | {facts.tau.sampled:.2f} | {_shares(facts.tau.conditional)} |",
+        f"| 0 | {shown_figure(facts.tau.greedy)} | {_shares(facts.tau.conditional_greedy)} |",
+        f"| 1 | {shown_figure(facts.tau.sampled)} | {_shares(facts.tau.conditional)} |",
         "",
     ]
-    (folder / CARD_FILE).write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
 
 
-def _head(config: DrafterConfig) -> str:
-    if not config.markov_rank:
-        return ""
-    return f"{config.markov_head_type} head of rank {config.markov_rank}, "
+def _shares(values: Sequence[float | None]) -> str:
+    known = any(value is not None for value in values)
+    return ", ".join(map(shown_figure, values if known else (None,)))
 
 
-def _shares(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.2f}" for value in values)
-
-
-def append_adaptation(
-    folder: Path, init: Path, figures: str, steps: int, seconds: float, command: str | None
-) -> None:
-    """Write ``folder/README.md``: the card of ``init``, if it has one, and what was done since."""
+def adapted_card(init: Path, figures: str, steps: int, seconds: float, command: str | None) -> str:
+    """Return the card of ``init``, if it has one, and what was done since."""
     card = init / CARD_FILE
     before = card.read_text(encoding="utf-8").rstrip() if card.exists() else "# DSpark drafter"
     lines = [
@@ -133,4 +122,4 @@ def append_adaptation(
         f"- Measured: {figures}",
         "",
     ]
-    (folder / CARD_FILE).write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,25 +11,29 @@ from pathlib import Path
 import torch
 
 from agentspark.config import EngineConfig
-from agentspark.dspark.checkpoint import WEIGHTS_FILE
-from agentspark.dspark.config import CONFIG_FILE
+from agentspark.dspark.check import target_fingerprint
+from agentspark.dspark.checkpoint import WEIGHTS_FILE, weights_digest
 from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
 from agentspark.models.target import Target, load_target
+from agentspark.train.answered import read_answers
 from agentspark.train.build import check_init, initial_drafter, loaded_drafter, new_drafter
-from agentspark.train.card import TrainingFacts, hardware_text, write_card
+from agentspark.train.card import TrainingFacts, card_text, hardware_text
 from agentspark.train.config import TrainConfig
 from agentspark.train.evaluate import OfflineTau
 from agentspark.train.extract import extract_features
-from agentspark.train.features import TargetReader
+from agentspark.train.features import TargetReader, target_matrices
+from agentspark.train.left_out import LeftOut
 from agentspark.train.logplot import plot_log
 from agentspark.train.prompts import read_prompt_files
 from agentspark.train.ranks import Ranks
 from agentspark.train.regenerate import regenerate
-from agentspark.train.responses import Response, read_responses
+from agentspark.train.release import release_drafter
+from agentspark.train.responses import Response
 from agentspark.train.source import ExampleSource, OnlineSource
+from agentspark.train.state import STATE_FILE
 from agentspark.train.store import FeatureStore
-from agentspark.train.trainer import Trainer
+from agentspark.train.trainer import DRAFTER_FOLDER, Trainer
 from agentspark.train.vocabulary import blend_counts, count_tokens
 
 RESPONSES_FILE = "responses.jsonl"
@@ -74,7 +77,8 @@ def train_drafter(
 def _train(
     config: TrainConfig, stage: Stage, ranks: Ranks, command: str | None, data_licence: str | None
 ) -> TrainOutcome:
-    check_init(config)
+    if _begun(config) is None:
+        check_init(config)
     work = config.out / WORK_FOLDER
     given = (config.data_from or config.out) / WORK_FOLDER
     for folder in (work, given):
@@ -83,34 +87,27 @@ def _train(
     ranks.wait()
     dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
     target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
-    responses = [r for r in read_responses(given / RESPONSES_FILE) if len(r.token_ids) > 1]
+    answers = read_given_answers(config, target, given)
+    responses = [r for r in answers if len(r.token_ids) > 1]
     model = _drafter(config, target, responses, dtype)
     source: ExampleSource | None = None
     if ranks.first or config.data.online:
         source = open_source(config, target, model, responses, given, stage)
     ranks.wait()
     if source is None:
-        source = FeatureStore(given / FEATURES_FOLDER)
-    if len(source) < len(responses):
-        warnings = (
-            *warnings,
-            f"{len(responses) - len(source)} responses are not used: their features do not fit "
-            "into max_disk. Raise it, or train online.",
-        )
-    if config.optim.prompt_anchors and (bare := _without_prompts(source)):
-        warnings = (
-            *warnings,
-            f"the features of {bare} responses were stored without their prompts, which are not "
-            f"learned from: delete {given / FEATURES_FOLDER} to have them stored anew.",
-        )
-    trainer = Trainer(model, source, work, config.optim, config.data, ranks=ranks)
+        source = FeatureStore(given / FEATURES_FOLDER, only={r.id for r in responses})
+    if len(responses) < len(answers):
+        short = len(answers) - len(responses)
+        warnings = (*warnings, f"{short} responses of a single token have nothing to learn from.")
+    warnings = (*warnings, *_unused(config, source, len(responses), given / FEATURES_FOLDER))
+    trainer = Trainer(
+        model, source, work, config.optim, config.data, ranks=ranks, init=_start(config, target)
+    )
     with stage("training") as advance:
         tau = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
     if not ranks.first:
         return TrainOutcome(config.out, tau, len(responses), warnings)
     plot_log(trainer.log.path)
-    for name in (WEIGHTS_FILE, CONFIG_FILE):
-        shutil.copyfile(work / "drafter" / name, config.out / name)
     facts = TrainingFacts(
         target=target.name,
         prompt_files=[path.name for path in config.prompts],
@@ -119,6 +116,7 @@ def _train(
         response_tokens=sum(len(r.token_ids) for r in responses),
         steps=trainer.cursor.step,
         anchors=trainer.anchors,
+        batch=trainer.batch,
         hours=trainer.elapsed_s / 3600.0,
         hardware=hardware_text(torch.get_num_threads()),
         command=command,
@@ -126,14 +124,30 @@ def _train(
         held_out=len(trainer.split.held_out),
         notes=warnings,
     )
-    write_card(config.out, model.config, config.optim, facts)
+    if release_drafter(trainer.drafter, config.out, card_text(model.config, config.optim, facts)):
+        # Said here and not on the card, as it ends with the next calibration.
+        warnings = (*warnings, "Its confidence is no longer calibrated: run agentspark calibrate.")
     return TrainOutcome(config.out, tau, len(responses), warnings)
 
 
-def _without_prompts(source: ExampleSource) -> int:
-    """How many sequences hold no predictions for their prompts."""
+def _unused(
+    config: TrainConfig, source: ExampleSource, responses: int, features: Path
+) -> list[str]:
+    """What of the responses is not learned from, and how it would be."""
+    notes: list[str] = []
+    if len(source) < responses:
+        notes.append(
+            f"{responses - len(source)} responses are not used: their features do not fit "
+            "into max_disk. Raise it, or train online."
+        )
     entries = map(source.entry, range(len(source)))
-    return sum(entry.predicted <= entry.size - entry.start for entry in entries)
+    bare = sum(entry.predicted <= entry.size - entry.start for entry in entries)
+    if config.optim.prompt_anchors and bare:
+        notes.append(
+            f"the features of {bare} responses were stored without their prompts, which are not "
+            f"learned from: delete {features} to have them stored anew."
+        )
+    return notes
 
 
 @contextmanager
@@ -144,7 +158,7 @@ def _unseen(title: str) -> Iterator[Advance]:
 
 def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:
     """Let the target answer what is not answered yet; return what the user should know."""
-    files = read_prompt_files(config.prompts)
+    files, left_out = read_prompt_files(config.prompts), LeftOut()
     # Files are often sorted by source; a part of them should be a sample of all of them.
     random.Random(config.optim.seed).shuffle(files.prompts)
     path = work / RESPONSES_FILE
@@ -154,19 +168,45 @@ def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, 
         Engine.load(config.target, drafter=None, config=engine_config) as engine,
     ):
         regenerate(
-            engine, files.prompts, path, config.data, seed=config.optim.seed,
+            engine, files.prompts, path, config.data, seed=config.optim.seed, left_out=left_out,
             progress=lambda done, total: advance(done, total, {}),
         )  # fmt: skip
     skipped = files.describe_skipped()
-    return () if skipped is None else (skipped,)
+    return (*(() if skipped is None else (skipped,)), *left_out.describe())
+
+
+def read_given_answers(config: TrainConfig, target: Target, work: Path) -> list[Response]:
+    """The responses in ``work`` to the given prompts, as many of them as are asked for."""
+    prompts = read_prompt_files(config.prompts).prompts
+    fingerprint = target_fingerprint(*target_matrices(target.model))
+    return list(read_answers(work / RESPONSES_FILE, prompts, config.data, fingerprint))
+
+
+def _begun(config: TrainConfig) -> Path | None:
+    """The drafter of the run in ``config.out`` as last saved, if one was begun there."""
+    work = config.out / WORK_FOLDER
+    saved = (work / STATE_FILE, work / DRAFTER_FOLDER / WEIGHTS_FILE)
+    return saved[1].parent if all(path.exists() for path in saved) else None
+
+
+def _start(config: TrainConfig, target: Target) -> str | None:
+    """The digest of the given weights to start from; ``None`` where there are none.
+
+    What lies in the folder of a run that was begun may be what the run itself wrote there.
+    """
+    if config.init is None:
+        return None
+    init = initial_drafter(config.init, target)
+    own = init.resolve() == config.out.resolve()
+    return None if own and _begun(config) is not None else weights_digest(init)
 
 
 def _drafter(
     config: TrainConfig, target: Target, responses: Sequence[Response], dtype: torch.dtype
 ) -> DraftModel:
     """Return the drafter to train: the run's own where it was begun, else ``init``, else new."""
-    begun = config.out / WORK_FOLDER / "drafter"
-    if (begun / WEIGHTS_FILE).exists():
+    begun = _begun(config)
+    if begun is not None:
         return loaded_drafter(target, begun, dtype, config.shape)
     size = target.spec.vocab_size
     counts = blend_counts(

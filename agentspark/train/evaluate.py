@@ -9,7 +9,6 @@ whole blocks and keep some 5% more (``engine/verify.py``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -29,15 +28,16 @@ class OfflineTau:
     """Accepted length per round (bonus included) on held-out responses.
 
     ``greedy`` is the walk over the greedy responses, ``sampled`` the expectation at temperature 1
-    over all anchors of all responses; ``nan`` where there are none. ``conditional[k]`` is the mean
-    probability at temperature 1 that draft ``k + 1`` is accepted after the response's own tokens,
-    ``conditional_greedy[k]`` the share of greedy drafts accepted where all before them were.
+    over all anchors of all responses. ``conditional[k]`` is the mean probability at temperature 1
+    that draft ``k + 1`` is accepted after the response's own tokens, ``conditional_greedy[k]`` the
+    share of greedy drafts accepted where all before them were. ``None`` where there was nothing to
+    count.
     """
 
-    greedy: float
-    sampled: float
-    conditional: list[float]
-    conditional_greedy: list[float]
+    greedy: float | None
+    sampled: float | None
+    conditional: list[float | None]
+    conditional_greedy: list[float | None]
     rounds: int
     anchors: int
 
@@ -100,10 +100,19 @@ def offline_tau(model: DraftModel, examples: Iterable[Example]) -> OfflineTau:
         hard += good[full].sum(dim=0)
         reached += before[full].sum(dim=0)
     return OfflineTau(
-        greedy=tokens / rounds if rounds else math.nan,
-        sampled=expected / blocks if blocks else math.nan,
-        conditional=(soft / count.clamp(min=1)).tolist(),
-        conditional_greedy=(hard / reached.clamp(min=1)).tolist(),
+        greedy=tokens / rounds if rounds else None,
+        sampled=expected / blocks if blocks else None,
+        conditional=_shares(soft, count),
+        conditional_greedy=_shares(hard, reached),
         rounds=rounds,
         anchors=blocks,
     )
+
+
+def _shares(part: Tensor, whole: Tensor) -> list[float | None]:
+    return [p / w if w else None for p, w in zip(part.tolist(), whole.tolist(), strict=True)]
+
+
+def shown_figure(value: float | None) -> str:
+    """An accepted length or a share as people read it."""
+    return "unknown" if value is None else f"{value:.2f}"

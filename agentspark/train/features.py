@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from agentspark.dspark.check import target_fingerprint
 from agentspark.errors import TrainError, UnsupportedModelError
+from agentspark.train.origin import Origin
 from agentspark.train.rows import Example
 
 # Rows whose full-vocabulary logits are held at once; a GPU is filled by more.
@@ -68,6 +71,12 @@ class TargetReader:
             )
         self.embed, self.lm_head = target_matrices(model)
         self.cap = logit_cap(model)
+
+    @cached_property
+    def origin(self) -> Origin:
+        """What is read of which target."""
+        width = self.embed.shape[1] * len(self.layer_ids)
+        return Origin(target_fingerprint(self.embed, self.lm_head), self.layer_ids, width)
 
     def read(self, tokens: Sequence[int], start: int) -> Example:
         """Return the example of one sequence whose response begins at ``start``, on the CPU."""

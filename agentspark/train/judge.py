@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from agentspark.dspark.model import DraftModel
 from agentspark.errors import DataError
-from agentspark.train.evaluate import OfflineTau, offline_tau
+from agentspark.train.evaluate import OfflineTau, offline_tau, shown_figure
 from agentspark.train.source import ExampleSource
 
 # The share of greedily chosen tokens that a target must confirm as its own choice. Its own text
@@ -32,36 +31,38 @@ class Judgement:
     replayed_adapted: OfflineTau | None = None
 
     @property
-    def before(self) -> float:
-        """Accepted length of the initial drafter on the held-out steps."""
+    def before(self) -> float | None:
+        """Accepted length of the initial drafter on the held-out steps, as far as it is known."""
         return accepted_length(self.initial, self.greedy)
 
     @property
-    def after(self) -> float:
-        """Accepted length of the adapted drafter on the held-out steps."""
+    def after(self) -> float | None:
+        """Accepted length of the adapted drafter on the held-out steps, as far as it is known."""
         return accepted_length(self.adapted, self.greedy)
 
     @property
     def better(self) -> bool:
-        """Whether the adapted drafter wins."""
-        return self.after > self.before
+        """Whether the adapted drafter wins; what is unknown is no win."""
+        return self.before is not None and self.after is not None and self.after > self.before
 
     def describe(self) -> str:
         """One sentence with the figures."""
         way = "greedy" if self.greedy else "at temperature 1"
         text = (
-            f"accepted length on {self.steps} held-out steps {self.before:.2f} before, "
-            f"{self.after:.2f} after ({way})"
+            f"accepted length on {self.steps} held-out steps {shown_figure(self.before)} before, "
+            f"{shown_figure(self.after)} after ({way})"
         )
         if self.replayed_initial is None or self.replayed_adapted is None:
             return text
-        old, new = self.replayed_initial, self.replayed_adapted
-        return f"{text}; on replayed data {old.sampled:.2f} before, {new.sampled:.2f} after"
+        old, new = (
+            shown_figure(tau.sampled) for tau in (self.replayed_initial, self.replayed_adapted)
+        )
+        return f"{text}; on replayed data {old} before, {new} after"
 
 
-def accepted_length(tau: OfflineTau, greedy: bool) -> float:
+def accepted_length(tau: OfflineTau, greedy: bool) -> float | None:
     """The figure that counts; the one at temperature 1 where no response was chosen greedily."""
-    return tau.greedy if greedy and not math.isnan(tau.greedy) else tau.sampled
+    return tau.greedy if greedy and tau.greedy is not None else tau.sampled
 
 
 def measure(model: DraftModel, source: ExampleSource, numbers: list[int]) -> OfflineTau:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import itertools
 import json
 import random
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +20,27 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt: chat messages, or token ids where they were made already."""
+    """One prompt: chat messages, or token ids where they were made already.
+
+    ``place`` is the file and line it was read from, if it was.
+    """
 
     id: str
     kind: str
     messages: list[dict[str, Any]] | None
     token_ids: list[int] | None
+    place: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return repr(self.id) if self.place is None else f"{self.id!r} ({self.place})"
+
+    @property
+    def digest(self) -> str:
+        """A short hash of what is asked, whatever it is called."""
+        asked = json.dumps([self.messages, self.token_ids], sort_keys=True)
+        return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
 @dataclass(slots=True)
@@ -54,12 +71,11 @@ def read_prompt_files(paths: Sequence[Path]) -> PromptFiles:
     for path in paths:
         for number, line in _lines(path):
             try:
-                prompt = _parse(json.loads(line))
+                prompt = _parse(json.loads(line), f"{path.name} line {number}")
                 if prompt.id in seen:
                     raise ValueError(f"id {prompt.id!r} came before")
-            except (ValueError, KeyError, TypeError) as error:
-                reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-                out.skipped.append((path, number, reason))
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                out.skipped.append((path, number, _reason(error)))
                 continue
             seen.add(prompt.id)
             out.prompts.append(prompt)
@@ -92,11 +108,17 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(handle, start=1):
                 if line.strip():
                     yield number, line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"prompt file {path} cannot be read ({error}): check the path.") from error
 
 
-def _parse(raw: Any) -> Prompt:
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _parse(raw: Any, place: str) -> Prompt:
     if not isinstance(raw, dict):
         raise ValueError("not a JSON object")
     messages, ids = raw.get("messages"), raw.get("prompt_token_ids")
@@ -111,4 +133,6 @@ def _parse(raw: Any) -> Prompt:
                 raise ValueError("a message's role or content is not text")
     elif not isinstance(ids, list) or not ids or not all(type(i) is int for i in ids):
         raise ValueError("prompt_token_ids is not a list of whole numbers")
-    return Prompt(str(raw["id"]), str(raw.get("kind") or "unknown"), messages, ids)
+    name, kind = str(raw["id"]), str(raw.get("kind") or "unknown")
+    (name + kind).encode()  # a UnicodeEncodeError is told, and neither could be written anywhere
+    return Prompt(name, kind, messages, ids, place)

@@ -5,33 +5,24 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from agentspark.engine.engine import Engine
 from agentspark.engine.handle import Handle
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
-from agentspark.engine.request import Request
-from agentspark.errors import AgentSparkError, RequestError, TrainError
+from agentspark.errors import DataError, RequestError, TrainError
+from agentspark.train.answered import read_answers
 from agentspark.train.config import DataConfig
+from agentspark.train.jobs import Job, make_jobs
+from agentspark.train.left_out import LeftOut
 from agentspark.train.prompts import Prompt
-from agentspark.train.responses import Response, read_responses, sample_id
+from agentspark.train.responses import Response
 
 Progress = Callable[[int, int], None]
 
 # Requests waiting beside those that run, so that a slot is refilled at once.
 _AHEAD = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A response to be made: its id and kind, and what the engine is asked."""
-
-    name: str
-    kind: str
-    temperature: float
-    request: Request
+_MOST_FAILED = 20
 
 
 def regenerate(
@@ -41,23 +32,27 @@ def regenerate(
     config: DataConfig,
     *,
     seed: int = 0,
+    left_out: LeftOut | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Append the responses that prompts do not have yet to ``path``; return how many it holds.
+    """Append the responses that prompts do not have yet to ``path``; return how many they have.
 
-    Prompts that are too long, or equal to one before token for token, are left out. Prompt ``i``
-    has ``config.sample_temperatures(i)``, every sample with a seed of its own, so which kill came
-    when does not change what is asked. Lines come in the order of the prompts.
+    Prompts that cannot be used, or are equal to one before token for token, are counted in
+    ``left_out``. Prompt ``i`` has ``config.sample_temperatures(i)``, every sample with a seed of
+    its own, so which kill came when does not change what is asked. Lines come in the order of the
+    prompts. Raises ``DataError`` where no prompt has a response in the end, and for responses in
+    ``path`` by another target, or to another prompt under the id of one of these.
     """
-    done = {r.id for r in read_responses(path)}
+    left_out = LeftOut() if left_out is None else left_out
+    done = {r.id for r in read_answers(path, prompts, config, engine.fingerprint)}
     _end_with_newline(path)
     have = len(done)
     most = len(prompts) * config.samples
     total = min(most, config.max_responses or most)
     try:
         with path.open("a", encoding="utf-8") as out:
-            waiting = _jobs(engine, prompts, config, seed, done)
-            for response in _run(engine, waiting, total - have):
+            waiting = make_jobs(engine, prompts, config, seed, done, left_out)
+            for response in _run(engine, waiting, total - have, left_out):
                 _append(out, response)
                 have += 1
                 if progress is not None:
@@ -67,42 +62,15 @@ def regenerate(
             f"responses cannot be written to {path} ({error.strerror}): free some disk and start "
             "again; what was written is kept."
         ) from error
+    if not have:
+        raise DataError(f"no prompt can be answered: {' '.join(left_out.describe())}")
     return have
 
 
-def _jobs(
-    engine: Engine, prompts: Sequence[Prompt], config: DataConfig, seed: int, done: set[str]
-) -> Iterator[_Job]:
-    tokenizer, seen = engine.target.tokenizer, set[tuple[int, ...]]()
-    room = engine.max_context - config.max_tokens
-    for index, prompt in enumerate(prompts):
-        ids = prompt.token_ids or tokenizer.encode_chat(prompt.messages or [])
-        key = tuple(ids)
-        if len(ids) > min(config.max_prompt_tokens, room) or key in seen:
-            continue
-        seen.add(key)
-        for number, temperature in enumerate(config.sample_temperatures(index)):
-            name = sample_id(prompt.id, number)
-            if name in done:
-                continue
-            sampling = SamplingParams(
-                max_tokens=config.max_tokens,
-                temperature=temperature,
-                seed=seed * 1_000_003 + index + number * 998_244_353,
-            )
-            request = Request(
-                prompt_token_ids=ids,
-                sampling=sampling,
-                options=RequestOptions(share_prefix=config.samples > 1),
-                labels=Labels(run="train", step_name=name),
-            )
-            yield _Job(name, prompt.kind, temperature, request)
-
-
-def _run(engine: Engine, jobs: Iterator[_Job], most: int) -> Iterator[Response]:
+def _run(engine: Engine, jobs: Iterator[Job], most: int, left_out: LeftOut) -> Iterator[Response]:
     """Keep the engine full; yield responses as the oldest of those under way end."""
     room = engine.config.max_requests + _AHEAD
-    under_way: deque[tuple[_Job, Handle]] = deque()
+    under_way: deque[tuple[Job, Handle]] = deque()
     failed = 0
     try:
         while True:
@@ -115,25 +83,26 @@ def _run(engine: Engine, jobs: Iterator[_Job], most: int) -> Iterator[Response]:
                 completion = handle.result()
             except RequestError as error:
                 failed += 1
-                _too_many(failed, error)
+                if failed >= _MOST_FAILED:
+                    raise TrainError(f"{failed} prompts failed, the last with: {error}") from error
+                left_out.add(job.prompt, "as answering failed", str(error))
                 continue
-            if completion.token_ids:
-                most -= 1
-                yield Response(
-                    id=job.name,
-                    kind=job.kind,
-                    temperature=job.temperature,
-                    prompt_token_ids=completion.prompt_token_ids,
-                    token_ids=completion.token_ids,
-                )
+            if not completion.token_ids:
+                left_out.add(job.prompt, "as their answers are empty")
+                continue
+            most -= 1
+            yield Response(
+                id=job.name,
+                kind=job.prompt.kind,
+                temperature=job.request.sampling.temperature,
+                prompt_token_ids=completion.prompt_token_ids,
+                token_ids=completion.token_ids,
+                target=engine.fingerprint,
+                asked=job.prompt.digest,
+            )
     finally:
         for _, handle in under_way:
             handle.cancel()
-
-
-def _too_many(failed: int, error: AgentSparkError) -> None:
-    if failed >= 20:
-        raise TrainError(f"{failed} prompts failed, the last with: {error}") from error
 
 
 def _append(out: TextIO, response: Response) -> None:

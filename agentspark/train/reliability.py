@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentspark.dspark.atomic import write_json
-from agentspark.dspark.calibration import Reliability, mean_ece
-from agentspark.train.plotting import FIRST, MUTED, SECOND, panels
+from agentspark.dspark.calibration import FILE_NAME, Reliability, mean_ece
+from agentspark.train.plotting import FIRST, FORMATS, MUTED, SECOND, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,16 @@ def write_reliability(found: Calibration, folder: Path, facts: dict[str, Any]) -
             _diagram(place, k, before, after)
         axes[0].set_ylabel("share that survived")
         axes[0].legend(loc="upper left", fontsize=7)
-    return [report, *(stem.with_suffix(f".{kind}") for kind in ("png", "svg"))]
+    return [report, *_diagrams(folder)]
+
+
+def calibration_files(folder: Path) -> list[Path]:
+    """All files by which a calibration speaks of the weights in a drafter's ``folder``."""
+    return [folder / FILE_NAME, folder / REPORT_FILE, *_diagrams(folder)]
+
+
+def _diagrams(folder: Path) -> list[Path]:
+    return [folder / f"{DIAGRAM}.{kind}" for kind in FORMATS]
 
 
 def _report(found: Calibration, facts: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from agentspark.errors import DataError
 
 # Stands between a prompt's id and the number of a further answer to it.
 _SAMPLE = "#sample-"
+# What reading a line that holds no response ends with.
+NO_RESPONSE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 def sample_id(prompt_id: str, number: int) -> str:
@@ -30,7 +33,8 @@ class Response:
     """One prompt with what the target answered, in token ids.
 
     ``id`` is the prompt's, or that of a further answer to it (``sample_id``).
-    ``temperature`` is the sampling temperature (0: greedy).
+    ``temperature`` is the sampling temperature (0: greedy). ``target`` is the fingerprint of the
+    target that answered and ``asked`` the digest of the prompt, ``None`` where they are not known.
     """
 
     id: str
@@ -38,6 +42,8 @@ class Response:
     temperature: float
     prompt_token_ids: list[int]
     token_ids: list[int]
+    target: str | None = None
+    asked: str | None = None
 
     def to_line(self) -> str:
         """Return the response as one JSON line."""
@@ -45,7 +51,7 @@ class Response:
 
 
 def parse_response(raw: Any) -> Response:
-    """Read one line's object; ``ValueError``, ``KeyError`` or ``TypeError`` if it is none."""
+    """Read one line's object; one of ``NO_RESPONSE`` if it is none."""
     prompt, tokens = [int(t) for t in raw["prompt_token_ids"]], [int(t) for t in raw["token_ids"]]
     if not prompt or not tokens:
         raise ValueError("no tokens")
@@ -55,6 +61,8 @@ def parse_response(raw: Any) -> Response:
         temperature=float(raw.get("temperature") or 0.0),
         prompt_token_ids=prompt,
         token_ids=tokens,
+        target=raw.get("target"),
+        asked=raw.get("asked"),
     )
 
 
@@ -69,7 +77,7 @@ def read_responses(path: Path) -> Iterator[Response]:
         for line in handle:
             try:
                 yield parse_response(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            except NO_RESPONSE:
                 continue
 
 
@@ -91,9 +99,9 @@ def read_replay(path: Path, vocab_size: int) -> tuple[list[Response], str | None
             for number, line in enumerate(handle, start=1):
                 try:
                     found.append(parse_response(json.loads(line)))
-                except (ValueError, KeyError, TypeError):
+                except NO_RESPONSE:
                     wrong.append(number)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"replay file {path} cannot be read ({error}): check the path.") from error
     if not found:
         raise DataError(

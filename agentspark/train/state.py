@@ -21,7 +21,9 @@ class RunState:
     """A run between two steps.
 
     ``drafter`` is the drafter's config, ``elapsed_s`` the time trained, ``anchors`` how many
-    blocks were trained on.
+    blocks were trained on, ``init`` the digest of the weights it began with (``None``: new ones,
+    or not known), ``sequences`` a digest of the ids of the ``cursor.size`` sequences it learns
+    from (``None``: not known).
     """
 
     cursor: Cursor
@@ -30,6 +32,8 @@ class RunState:
     seed: int
     drafter: dict[str, Any]
     optimizer: dict[str, Any]
+    init: str | None = None
+    sequences: str | None = None
 
 
 def save_state(state: RunState, path: Path) -> None:
@@ -43,6 +47,8 @@ def save_state(state: RunState, path: Path) -> None:
         "seed": state.seed,
         "drafter": state.drafter,
         "optimizer": state.optimizer,
+        "init": state.init,
+        "sequences": state.sequences,
     }
     try:
         with temporary.open("wb") as handle:
@@ -50,12 +56,13 @@ def save_state(state: RunState, path: Path) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # torch's own error where only a part could be written
         raise TrainError(
-            f"the training state cannot be written to {path} ({error.strerror}): free some disk "
-            "and start again; the run goes on from the state saved before."
+            f"the training state cannot be written to {path} ({error}): free some disk and start "
+            "again; the run goes on from the state saved before, if there is one."
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_state(path: Path) -> RunState | None:
@@ -75,6 +82,8 @@ def load_state(path: Path) -> RunState | None:
             seed=raw["seed"],
             drafter=raw["drafter"],
             optimizer=raw["optimizer"],
+            init=raw.get("init"),
+            sequences=raw.get("sequences"),
         )
     except TrainError:
         raise

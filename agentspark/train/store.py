@@ -7,9 +7,11 @@ shards that were there when it looked.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from agentspark.errors import DataError
+from agentspark.train.origin import Origin
 from agentspark.train.rows import Example
 
 
@@ -51,8 +54,19 @@ class Entry:
         return self.size - (self.start if self.first is None else self.first)
 
 
-def write_shard(path: Path, items: Sequence[tuple[str, str, float, Example]]) -> int:
-    """Write ``(id, kind, temperature, example)`` items as one shard; return its bytes."""
+def write_shard(
+    path: Path, items: Sequence[tuple[str, str, float, Example]], origin: Origin | None = None
+) -> int:
+    """Write ``(id, kind, temperature, example)`` items as one shard; return its bytes.
+
+    ``origin`` is what they were read from, if that is to be checked by those who open the shard.
+    Raises ``DataError`` where there is a shard: what is stored is never written over.
+    """
+    if path.exists():
+        raise DataError(
+            f"feature shard {path} is there already and is not written over: is another run at "
+            "work in this folder? Start again when it has ended."
+        )
     entries, offset, row = [], 0, 0
     for name, kind, temperature, example in items:
         size = example.tokens.numel()
@@ -68,8 +82,12 @@ def write_shard(path: Path, items: Sequence[tuple[str, str, float, Example]]) ->
         "best": torch.cat([e.best for e in examples]).to(torch.int32),
     }
     temporary = path.with_suffix(".writing")
-    save_file(tensors, temporary, {"entries": json.dumps([asdict(e) for e in entries])})
+    metadata = {} if origin is None else origin.to_metadata()
+    metadata["entries"] = json.dumps([asdict(e) for e in entries])
+    save_file(tensors, temporary, metadata)
     os.replace(temporary, path)
+    # A shard that was deleted and written anew must not be read through the old file.
+    _open.cache_clear()
     return path.stat().st_size
 
 
@@ -79,10 +97,16 @@ def _open(path: Path) -> Any:
 
 
 class FeatureStore:
-    """All shards of a folder, in order."""
+    """All shards of a folder, in order.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    With ``only``, sequences of other ids are passed over. With ``origin``, a shard that was read
+    from something else is a ``DataError``.
+    """
+
+    def __init__(
+        self, folder: Path, *, only: AbstractSet[str] | None = None, origin: Origin | None = None
+    ) -> None:
+        self.folder, self.only, self.origin = folder, only, origin
         self.entries: list[tuple[Path, Entry]] = []
         self._seen: set[Path] = set()
         self.bytes = 0
@@ -94,13 +118,19 @@ class FeatureStore:
             if path in self._seen:
                 continue
             try:
-                entries = json.loads(_open(path).metadata()["entries"])
+                metadata = _open(path).metadata()
+                entries = [Entry(**entry) for entry in json.loads(metadata["entries"])]
+                width = _open(path).get_slice("hidden").get_shape()[-1]
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 raise DataError(
                     f"feature shard {path} cannot be read ({error}): delete it, it will be "
                     "computed again."
                 ) from error
-            self.entries.extend((path, Entry(**entry)) for entry in entries)
+            if self.origin is not None and (wrong := self.origin.other(metadata, width)):
+                raise DataError(f"feature shard {path} {wrong}, or give another folder.")
+            self.entries.extend(
+                (path, entry) for entry in entries if self.only is None or entry.id in self.only
+            )
             self._seen.add(path)
             self.bytes += path.stat().st_size
         return len(self.entries)
@@ -132,5 +162,9 @@ class FeatureStore:
         return [self.example(i) for i in numbers]
 
     def next_shard(self) -> Path:
-        """Return the path for the next shard."""
-        return self.folder / f"shard-{len(self._seen):05d}.safetensors"
+        """Return the path for the next shard: of the lowest number that is free.
+
+        So a shard that was deleted comes back to its place, and sequences keep their order.
+        """
+        paths = (self.folder / f"shard-{n:05d}.safetensors" for n in itertools.count())
+        return next(path for path in paths if not path.exists())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable
@@ -29,6 +31,7 @@ from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
 Report = Callable[[float, dict[str, float]], None]
 
 LOG_FILE = "run.jsonl"
+DRAFTER_FOLDER = "drafter"
 
 
 class Trainer:
@@ -38,14 +41,17 @@ class Trainer:
     run's state, ``folder/run.jsonl`` its log and ``folder/drafter`` the drafter as last saved.
     ``split`` says what is trained and what is measured on (``None``: ``split_source``). Among
     several ``ranks``, each trains on ``sequences_per_step`` sequences and the first one writes.
+    ``init`` is the digest of the weights that ``model`` begins with, where they were given: a run
+    that began with others is not gone on with (``TrainError``).
     """
 
     def __init__(
         self, model: DraftModel, source: ExampleSource, folder: Path,
         optim: OptimConfig, data: DataConfig, split: Splitter | None = None,
-        ranks: Ranks | None = None,
+        ranks: Ranks | None = None, init: str | None = None,
     ) -> None:  # fmt: skip
         self.model, self.source, self.folder = model, source, folder
+        self.drafter, self.init = folder / DRAFTER_FOLDER, init
         self.config, self.data = optim, data
         self.columns = column_map(model).to(model.backbone.fc.weight.device)
         self.optimizer = MasterAdamW(
@@ -71,15 +77,32 @@ class Trainer:
                 f"{self.folder} holds a run of another drafter or seed: give the settings it "
                 "was started with, or another folder."
             )
+        if self.init is not None and self.init != state.init:
+            raise TrainError(
+                f"{self.folder} holds a run that did not begin with the drafter given to start "
+                "from: go on without that (--init), or give another folder."
+            )
         if state.cursor.size > len(self.split.train):
             raise TrainError(
                 f"the run in {self.folder} was trained on {state.cursor.size} sequences and only "
-                f"{len(self.split.train)} are there: put the missing features back."
+                f"{len(self.split.train)} are there: give all the prompts it was started with, or "
+                "put the missing features back."
+            )
+        if state.sequences not in (None, self._sequences(state.cursor.size)):
+            raise TrainError(
+                f"the run in {self.folder} was trained on other sequences than those that are "
+                "given: give the prompts it was started with (more may come beside them), or "
+                "another folder."
             )
         self.optimizer.load_state_dict(state.optimizer)
         self.cursor, self.elapsed_s = state.cursor, state.elapsed_s
-        self.anchors = state.anchors
+        self.anchors, self.init = state.anchors, state.init
         self.log.write("resumed", step=self.cursor.step, elapsed_s=self.elapsed_s)
+
+    def _sequences(self, count: int) -> str:
+        """A digest of which sequences the first ``count`` to train on are."""
+        ids = [self.source.entry(index).id for index in self.split.train[:count]]
+        return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
 
     @property
     def progress(self) -> float:
@@ -136,16 +159,16 @@ class Trainer:
         return self.measure()
 
     @property
-    def _batch(self) -> int:
+    def batch(self) -> int:
         """Sequences of one step, over all ranks."""
         return self.config.sequences_per_step * self.ranks.world
 
     def _step(self, meter: Meter) -> None:
         c, before = self.config, self.cursor
-        if before.position + self._batch > before.size:
+        if before.position + self.batch > before.size:
             self.source.refresh()
             self.split = self._split(self.source)
-        few = min(self._batch, len(self.split.train))
+        few = min(self.batch, len(self.split.train))
         chosen, after = next_batch(before, c.seed, few, len(self.split.train))
         # Where there are fewer sequences than ranks, some of them see the same one.
         mine = chosen[self.ranks.rank :: self.ranks.world] or chosen[-1:]
@@ -169,13 +192,18 @@ class Trainer:
         if not math.isfinite(norm):
             self.log.write("diverged", step=before.step, sequences=numbers)
             raise DivergedError(
-                f"the loss is not finite at step {before.step} (sequences {numbers}): the state "
-                f"saved before is kept in {self.folder}. Lower the learning rate and start again."
+                f"the loss is not finite at step {before.step} (sequences {numbers}): "
+                f"{self._kept()}. Lower the learning rate and start again."
             )
         meter.add(parts, rows.valid, norm)
         self.anchors += sum(a.numel() for a in anchors) * self.ranks.world
         self.cursor = after
         self._moving = False
+
+    def _kept(self) -> str:
+        if (self.folder / STATE_FILE).exists():
+            return f"the state saved before is kept in {self.folder}"
+        return "nothing was saved before"
 
     def save(self) -> None:
         """Write the state and the drafter as they are now (the first rank does)."""
@@ -189,12 +217,14 @@ class Trainer:
                 seed=self.config.seed,
                 drafter=self.model.config.to_json(),
                 optimizer=self.optimizer.state_dict(),
+                init=self.init,
+                sequences=self._sequences(self.cursor.size),
             ),
             self.folder / STATE_FILE,
         )
         try:
             with self.optimizer.averaged():
-                save_drafter(self.model, self.folder / "drafter")
+                save_drafter(self.model, self.drafter)
         except (OSError, SafetensorError) as error:
             raise TrainError(
                 f"the drafter cannot be written to {self.folder} ({error}): free some disk and "

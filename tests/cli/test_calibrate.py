@@ -16,13 +16,15 @@ def test_a_drafter_is_calibrated_with_its_report(
         for n in range(8)
     ]
     prompts = jsonl(
-        "prompts.jsonl", *lines, {"id": "bad"}, {"id": "long", "prompt_token_ids": [5] * 2040}
-    )
+        "prompts.jsonl", *lines, {"id": "bad"}, {"id": "long", "prompt_token_ids": [5] * 2040},
+        {"id": "high", "prompt_token_ids": [99_999]},
+    )  # fmt: skip
     args = ("calibrate", "--drafter", folder, "--prompts", prompts, "--target", tiny_target_dir,
             "--max-tokens", 24, "--costs")  # fmt: skip
     said = cli(*args)
     assert said.code == 0, said.err
-    assert "line 9" in said.err and "1 prompts are left out" in said.err
+    assert "line 9" in said.err and "'long' (prompts.jsonl line 10)" in said.err
+    assert "'high' (prompts.jsonl line 11)" in said.err
     assert "mean over positions" in said.err
     assert len(json.loads((folder / "calibration.json").read_text())["biases"]) == 5
     report = json.loads((folder / "calibration-report.json").read_text())
@@ -35,3 +37,13 @@ def test_a_drafter_is_calibrated_with_its_report(
     said = cli(*args)
     assert said.code == 1
     assert "calibrated already" in said.err
+
+
+def test_what_is_no_folder_cannot_be_calibrated(cli, jsonl, tiny_target_dir):
+    prompts = jsonl("prompts.jsonl", {"id": "a", "prompt_token_ids": [1, 5]})
+    args = ("calibrate", "--prompts", prompts, "--target", tiny_target_dir, "--drafter")
+    for name in ("auto", "none", "absent"):
+        said = cli(*args, name)
+        assert said.code == 2
+        shown = " ".join(said.err.replace("│", " ").split())
+        assert f"--drafter {name} is no folder: what is found is written there" in shown

@@ -34,7 +34,8 @@ def test_families_are_compared(cli, prompts, tiny_target_dir, family_dir, tmp_pa
     )  # fmt: skip
     assert said.code == 0, said.err
     assert "line 4" in said.err
-    assert "'long' was left out" in said.err
+    assert "1 prompt was left out, without room for 12 more" in said.err
+    assert "'long' (prompts.jsonl line 3)" in said.err
     assert "NOT the baseline" not in said.err
     found = Evaluation.model_validate_json((out / "evaluation.json").read_text())
     assert found.complete

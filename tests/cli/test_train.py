@@ -26,7 +26,9 @@ def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_p
     assert "3 steps, 30 anchors" in card
     assert "2 responses a step, 5 anchors of each" in card
     assert said.out.strip().splitlines()[-1] == str(out)
-    assert "12 responses; accepted length on held-out ones" in said.err
+    # No response is greedy.
+    assert "12 responses; accepted length on held-out ones unknown greedy, 1." in said.err
+    assert "| 0 | unknown | unknown |" in card
     assert (out / "model.safetensors").exists()
     answer = cli("chat", "Hello", "--model", tiny_target_dir, "--drafter", out, "--max-tokens", 6)
     assert answer.code == 0, answer.err
@@ -39,15 +41,22 @@ def test_options_that_cannot_be_are_named(cli, jsonl, tiny_target_dir, tmp_path)
     assert (said.code, said.err[:14]) == (1, "error: steps=0")
     assert cli(*args, "--head", "other").code == 2
     assert cli(*args, "--temperatures", "0;1").code == 2
+    for size in ("inf", "nan", "0"):
+        said = cli(*args, "--max-disk", size)
+        assert (said.code, said.err.split(" cannot")[0]) == (1, f"error: --max-disk {size}")
 
 
 def test_sources_that_do_not_go_together_are_a_usage_error(cli, jsonl, tmp_path):
     prompts = jsonl("prompts.jsonl", {"id": "a", "messages": [{"role": "user", "content": "a"}]})
     out = ("train", "--out", tmp_path / "out")
+    adapts = ("--from-traces", prompts, "--init", tmp_path)
     for args, words in (
         ((), "--prompts, --from-traces or both"),
         (("--from-traces", prompts), "give it with --init"),
         (("--prompts", prompts, "--replay", prompts), "--replay goes with --from-traces"),
+        (("--prompts", prompts, "--replay-share", 0), "--replay-share goes with --from-traces"),
+        ((*adapts, "--data-from", tmp_path), "--data-from does not go with --from-traces"),
+        ((*adapts, "--data-licence", "MIT"), "--data-licence does not go with --from-traces"),
     ):
         said = cli(*out, *args)
         assert said.code == 2

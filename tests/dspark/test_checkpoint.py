@@ -117,6 +117,23 @@ def test_a_failed_save_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+def test_what_a_killed_save_left_goes_with_the_next(tmp_path: Path):
+    left = tmp_path / ".writing-abcd"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    save_drafter(small_drafter(small_config()), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_weights_are_told_apart(tmp_path: Path):
+    for number, seed in enumerate((0, 0, 1)):
+        save_drafter(small_drafter(small_config(), seed=seed), tmp_path / str(number))
+    first, same, other = (checkpoint.weights_digest(tmp_path / str(n)) for n in range(3))
+    assert first == same != other
+    with pytest.raises(DrafterFormatError, match=r"no model\.safetensors"):
+        checkpoint.weights_digest(tmp_path)
+
+
 def test_config_json_is_plain_json(tmp_path: Path):
     save_drafter(small_drafter(pruned()), tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["draft_vocab_size"] == 20

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from agentspark.dspark.backbone import plain_attend
 from agentspark.dspark.checkpoint import load_drafter, save_drafter
 from agentspark.dspark.config import read_config
+from agentspark.dspark.describe import describe
 from agentspark.dspark.expand import unfold_vocabulary
 from agentspark.dspark.export import FORMATS, Verifier, export_drafter
 from agentspark.dspark.model import DSparkModel
@@ -198,6 +199,39 @@ def test_the_calibration_goes_along_and_the_original_is_safe(tmp_path: Path, mon
     with pytest.raises(DrafterError, match="free some space"):
         export_drafter(original, verifier(), "deepspec", own, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_the_card_tells_what_the_exported_file_holds(tmp_path: Path, layout):
+    own, out = tmp_path / "own", tmp_path / "out"
+    original = saved(pruned(), own)
+    export_drafter(original, verifier(), layout, own, out)
+    assert not (out / "README.md").exists()
+    line = describe(original.config)
+    assert "rank 6" in line and "20 of 60 tokens" in line and "not in the file" in line
+    (own / "README.md").write_text(f"# Title\n\n{line}\n\n## Data\n- prompts\n")
+    export_drafter(original, verifier(), layout, own, out)
+    card = (out / "README.md").read_text()
+    assert card.startswith("# Title\n\n2 draft layers")
+    assert "## Data\n- prompts" in card
+    assert "not in the file" not in card and "copied into the file" in card
+    title, rank = {"deepspec": ("DeepSpec", 8), "speculators": ("speculators", 6)}[layout]
+    section = card.split(f"## Exported as {title}\n")[1]
+    assert f"rank {rank}, " in section and "20 of 60 tokens can be drafted" in section
+    assert f"rank {14 - rank}," not in card
+    assert ("no pruned vocabulary" in section) is (layout == "deepspec")
+    found = json.loads((out / "config.json").read_text())
+    assert found["markov_rank"] == rank
+
+
+def test_an_export_over_a_calibrated_one_is_calibrated_only_if_it_is(tmp_path: Path):
+    own, out = tmp_path / "own", tmp_path / "out"
+    original = saved(small_config(), own)
+    (own / "calibration.json").write_text("{}")
+    export_drafter(original, verifier(), "deepspec", own, out)
+    (own / "calibration.json").unlink()
+    export_drafter(original, verifier(), "deepspec", own, out)
+    assert not (out / "calibration.json").exists()
 
 
 def test_nothing_is_unfolded_where_nothing_is_pruned():

@@ -64,6 +64,7 @@ def test_a_drafter_that_wins_takes_the_place(
     folder = tmp_path / "drafter"
     shutil.copytree(tiny_drafter_dir, folder)
     (folder / "calibration.json").write_text('{"schema": 1, "temperatures": [1, 1, 1, 1, 1]}')
+    (folder / "calibration-report.json").write_text("{}")
     before = files(folder)
     settings = AdaptConfig(traces=(traces,), epochs=12)
     done = adapt_drafter(
@@ -76,7 +77,7 @@ def test_a_drafter_that_wins_takes_the_place(
     after = files(folder)
     assert after["config.json"] == before["config.json"]
     assert after["model.safetensors"] != before["model.safetensors"]
-    assert "calibration.json" not in after
+    assert not any(name.startswith("calibration") for name in after)
     assert "accepted length on" in after["README.md"].decode()
     # The engine takes it, and its real rounds are longer on a prompt of the agent's.
     sampling = SamplingParams(max_tokens=24, ignore_eos=True)
@@ -85,6 +86,32 @@ def test_a_drafter_that_wins_takes_the_place(
         with Engine.load(tiny_target_dir, drafter=drafter) as engine:
             lengths.append(engine.generate(PROMPT, sampling).counts.accepted_length or 0.0)
     assert lengths[1] > lengths[0]
+
+
+def test_a_full_disk_leaves_the_drafter_and_its_calibration(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path, monkeypatch
+) -> None:
+    folder = tmp_path / "drafter"
+    shutil.copytree(tiny_drafter_dir, folder)
+    (folder / "calibration.json").write_text('{"schema": 1, "temperatures": [1, 1, 1, 1, 1]}')
+    before = files(folder)
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("agentspark.train.release.shutil.copyfile", full)
+    # With an average of the weights: that is what is judged, and what is written.
+    asked = config(tiny_target_dir, folder, folder, ema=0.9)
+    settings = AdaptConfig(traces=(traces,), epochs=8)
+    with pytest.raises(TrainError, match="free some disk"):
+        adapt_drafter(asked, settings, silent_stage)
+    assert files(folder) == before
+    monkeypatch.undo()
+    adapt_drafter(asked, settings, silent_stage)
+    (written,) = (folder / "work").glob("adapt-*/drafter")
+    after = files(folder)
+    assert after["model.safetensors"] == files(written)["model.safetensors"]
+    assert "calibration.json" not in after
 
 
 @pytest.mark.parametrize(
@@ -136,6 +163,10 @@ def test_replay_keeps_old_data_and_a_kill_loses_nothing(
     more = ({"id": f"p{n}", "prompt_token_ids": [1, 7, 8, n + 9]} for n in range(4))
     prompts.write_text("".join(json.dumps(line) + "\n" for line in more))
     straight = replace(straight, prompts=(prompts,))
+    # Responses to other prompts, of a training in the same folder, are not replayed.
+    (straight.out / "work").mkdir(parents=True)
+    others = (json.dumps({**line, "id": f"other{n}"}) + "\n" for n, line in enumerate(lines))
+    (straight.out / "work" / "responses.jsonl").write_text("".join(others))
     done = adapt_drafter(straight, settings, silent_stage)
     assert done.replayed == 24 + 4
     assert done.judgement.replayed_adapted is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,41 @@ def test_families_learn_from_the_same_responses_and_features(
         train_drafter(replace(second, shape=first.shape), silent_stage)
 
 
+def written_prompts(path: Path, *contents: str) -> Path:
+    lines = (
+        {"id": f"{path.stem}{n}", "messages": [{"role": "user", "content": text}]}
+        for n, text in enumerate(contents)
+    )
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_only_the_given_prompts_are_trained_on(
+    tiny_target_dir: Path, tiny_qwen3_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
+    train_drafter(first, silent_stage)
+    other = written_prompts(tmp_path / "q.jsonl", *(f"tell {n}" for n in range(12)), "x" * 2000)
+    second = replace(first, prompts=(other,), data_from=first.out, out=tmp_path / "second")
+    outcome = train_drafter(second, silent_stage)
+    assert outcome.responses == 12
+    note = "1 prompt was left out, longer than 1024 tokens ('q12' (q.jsonl line 13))."
+    assert note in outcome.warnings
+    card = (second.out / "README.md").read_text()
+    assert "Prompts: q.jsonl" in card and "Responses: 12 by" in card and note in card
+    # A run that was trained on other prompts is not gone on with.
+    with pytest.raises(TrainError, match="on other sequences"):
+        train_drafter(replace(first, prompts=(other,)), silent_stage)
+    few = replace(second, out=tmp_path / "few", data=replace(DATA, max_responses=7))
+    assert train_drafter(few, silent_stage).responses == 7
+    used = replace(few, prompts=(written_prompts(tmp_path / "p.jsonl", "other words"),))
+    with pytest.raises(DataError, match="another prompt with the id of 'p0'"):
+        train_drafter(used, silent_stage)
+    foreign = replace(few, target=tiny_qwen3_dir, out=tmp_path / "foreign")
+    with pytest.raises(DataError, match="responses of another target"):
+        train_drafter(foreign, silent_stage)
+
+
 @pytest.mark.parametrize(
     ("family", "more", "words"),
     [
@@ -206,6 +242,64 @@ def test_a_drafter_to_start_from_may_grow(tiny_target_dir: Path, prompt_file: Pa
     (outcome.drafter / "work" / "run.jsonl").unlink()
     train_drafter(larger, silent_stage)
     assert "resumed" in (outcome.drafter / "work" / "run.jsonl").read_text()
+
+
+def test_a_calibration_goes_when_the_weights_change(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    first = config(tiny_target_dir, prompt_file, tmp_path / "out")
+    out = train_drafter(first, silent_stage).drafter
+    names = ("calibration.json", "calibration-report.json", "calibration.png", "calibration.svg")
+    for name in names:
+        (out / name).write_text("of these weights")
+    same = train_drafter(first, silent_stage)
+    assert all((out / name).exists() for name in names)
+    assert not any("calibrated" in warning for warning in same.warnings)
+    longer = replace(first, optim=replace(first.optim, steps=8))
+    other = train_drafter(longer, silent_stage)
+    assert not any((out / name).exists() for name in names)
+    assert any("no longer calibrated" in warning for warning in other.warnings)
+    assert "calibrated" not in (out / "README.md").read_text()
+
+
+def test_a_run_goes_on_in_the_folder_it_started_from(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
+    train_drafter(first, silent_stage)
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(tmp_path / "first" / name, out / name)
+    # Into blocks of another size, so that config and weights are of one drafter or the other.
+    shape = DrafterShape.of(None, block_size=5)
+    asked = replace(first, init=out, out=out, shape=shape)
+    train_drafter(asked, silent_stage)
+    weights = (out / "model.safetensors").read_bytes()
+    # What a kill at the end, of a version that copied in place, left of the drafter.
+    (out / "model.safetensors").write_bytes(weights[:100])
+    train_drafter(asked, silent_stage)
+    assert (out / "model.safetensors").read_bytes() == weights
+    longer = replace(asked, optim=replace(asked.optim, steps=8))
+    train_drafter(longer, silent_stage)
+    assert (out / "model.safetensors").read_bytes() != weights
+
+
+def test_another_drafter_to_start_from_is_no_way_to_go_on(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
+    train_drafter(first, silent_stage)
+    second = replace(first, out=tmp_path / "second", init=first.out)
+    train_drafter(second, silent_stage)
+    # Both go on as they were begun, and as they are without a drafter to start from.
+    train_drafter(second, silent_stage)
+    train_drafter(replace(second, init=None), silent_stage)
+    for out, init in ((second.out, second.out / "work" / "drafter"), (first.out, second.out)):
+        before = (out / "model.safetensors").read_bytes()
+        with pytest.raises(TrainError, match="did not begin with the drafter given"):
+            train_drafter(replace(first, out=out, init=init), silent_stage)
+        assert (out / "model.safetensors").read_bytes() == before
 
 
 def test_a_drafter_of_another_target_is_no_start(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -58,9 +57,18 @@ def test_greedy_walk_equals_real_rounds(model, make_example):
 @torch.no_grad()
 def test_sampled_responses_do_not_count_as_greedy(model, make_example):
     tau = offline_tau(model, [make_example(40, 4, 1)])
-    assert math.isnan(tau.greedy)
+    assert tau.greedy is None
+    assert tau.conditional_greedy == [None] * 4
     assert 1.0 <= tau.sampled <= 5.0
     assert all(0.0 <= c <= 1.0 for c in tau.conditional)
+
+
+def test_what_nothing_was_counted_for_is_unknown(model, make_example):
+    tau = offline_tau(model, [])
+    assert (tau.greedy, tau.sampled) == (None, None)
+    assert tau.conditional == tau.conditional_greedy == [None] * 4
+    # No block of four fits into three tokens.
+    assert offline_tau(model, [make_example(7, 4, 1)]).conditional == [None] * 4
 
 
 def test_walk_steps_over_accepted_tokens():

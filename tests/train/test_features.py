@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from agentspark.errors import TrainError, UnsupportedModelError
+from agentspark.errors import DataError, TrainError, UnsupportedModelError
 from agentspark.models.target import Target, load_target
-from agentspark.train import features
+from agentspark.train import extract, features
 from agentspark.train.build import drafter_config, mask_token, new_drafter, spread_layers
 from agentspark.train.config import DrafterShape
 from agentspark.train.extract import extract_features
 from agentspark.train.features import TargetReader
 from agentspark.train.responses import Response
+from agentspark.train.store import FeatureStore, write_shard
 from agentspark.train.vocabulary import blend_counts, choose_draft_vocab, count_tokens, coverage
 
 TOKENS = [1, 40, 41, 90, 7, 300, 22, 2]
@@ -93,6 +94,47 @@ def test_extraction_resumes_and_respects_the_bound(target, tmp_path: Path):
     assert not list(tmp_path.glob("*.writing"))
     bound = store.bytes
     assert len(extract_features(reader, responses(50), tmp_path, bound)) == 5
+
+
+def test_a_deleted_shard_comes_back_to_its_place(target, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(extract, "SHARD_SEQUENCES", 2)
+    reader = TargetReader(target.model, (0, 1))
+    some = responses(9)
+    before = extract_features(reader, some, tmp_path, 1 << 30)
+    tokens = [before.example(i).tokens for i in range(9)]
+    assert len(list(tmp_path.iterdir())) == 5
+    for lost in ("shard-00001.safetensors", "shard-00003.safetensors"):
+        (tmp_path / lost).unlink()
+        after = extract_features(reader, some, tmp_path, 1 << 30)
+        assert after.entries == before.entries
+        assert len(list(tmp_path.iterdir())) == 5
+        assert all(torch.equal(after.example(i).tokens, tokens[i]) for i in range(9))
+
+
+def test_what_else_lies_in_the_folder_is_not_in_the_store(target, tmp_path: Path):
+    reader = TargetReader(target.model, (0, 1))
+    extract_features(reader, responses(3), tmp_path, 1 << 30)
+    store = extract_features(reader, responses(5)[2:], tmp_path, 1 << 30)
+    assert [store.entry(i).id for i in range(len(store))] == ["r2", "r3", "r4"]
+    assert len(FeatureStore(tmp_path)) == 5
+
+
+def test_features_of_other_layers_or_another_target_are_refused(
+    target, tiny_qwen3_dir: Path, tmp_path: Path
+):
+    extract_features(TargetReader(target.model, (0, 1)), responses(2), tmp_path, 1 << 30)
+    with pytest.raises(DataError, match="layers 0,1 and the drafter reads 0: train online"):
+        extract_features(TargetReader(target.model, (0,)), responses(2), tmp_path, 1 << 30)
+    other = TargetReader(load_target(tiny_qwen3_dir, dtype=torch.float32).model, (0, 1))
+    with pytest.raises(DataError, match="is of another target"):
+        extract_features(other, responses(2), tmp_path, 1 << 30)
+
+
+def test_older_features_are_taken_where_their_width_fits(target, make_example, tmp_path: Path):
+    write_shard(tmp_path / "shard-00000.safetensors", [("r0", "chat", 0.0, make_example())])
+    with pytest.raises(DataError, match="states of 64 numbers and the drafter reads 128"):
+        extract_features(TargetReader(target.model, (0, 1)), responses(1), tmp_path, 1 << 30)
+    assert len(extract_features(TargetReader(target.model, (0,)), responses(1), tmp_path, 9)) == 1
 
 
 def test_a_full_disk_keeps_the_shards_so_far(target, tmp_path: Path, monkeypatch):

@@ -36,6 +36,20 @@ def test_refresh_takes_in_new_shards_at_the_end(store, make_example):
     assert store.bytes == sum(p.stat().st_size for p in store.folder.iterdir())
 
 
+def test_no_shard_is_written_over(store, make_example):
+    first, second = sorted(store.folder.iterdir())
+    before = second.read_bytes()
+    with pytest.raises(DataError, match="shard-00001"):
+        write_shard(second, [("new", "code", 0.8, make_example())])
+    assert second.read_bytes() == before
+    first.unlink()
+    assert FeatureStore(store.folder).next_shard() == first
+    write_shard(first, [("new", "code", 0.8, make_example(10))])
+    again = FeatureStore(store.folder)
+    assert again.entry(0).id == "new"
+    assert torch.equal(again.example(0).tokens, make_example(10).tokens)
+
+
 def test_a_cut_off_shard_is_named(tmp_path: Path):
     (tmp_path / "shard-00000.safetensors").write_bytes(b"\x10")
     with pytest.raises(DataError, match="shard-00000"):

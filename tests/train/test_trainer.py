@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from agentspark.dspark.checkpoint import load_drafter
 from agentspark.errors import DivergedError, TrainError
 from agentspark.train import trainer as trainer_module
 from agentspark.train.config import DataConfig, OptimConfig
+from agentspark.train.ranks import Ranks
 from agentspark.train.trainer import Trainer
 from tests.dspark.small import pruned, small_drafter
 
@@ -133,13 +135,25 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
         return parts if len(calls) < 6 else replace(parts, total=parts.total * math.nan)
 
     monkeypatch.setattr(trainer_module, "block_loss", broken)
-    with pytest.raises(DivergedError, match="step 5"):
+    with pytest.raises(DivergedError, match=r"step 5 .*the state saved before is kept"):
         trainer.run()
     assert events(tmp_path / "run")[-1]["event"] == "diverged"
     monkeypatch.undo()
     again = make(store, tmp_path / "run")
     assert again.cursor.step == 5
     assert all(bool(torch.isfinite(w).all()) for w in weights(again).values())
+
+
+def test_a_loss_that_is_not_finite_at_once_tells_of_no_state(store, tmp_path: Path, monkeypatch):
+    trainer, real = make(store, tmp_path / "run"), trainer_module.block_loss
+
+    def broken(*args):
+        parts = real(*args)
+        return replace(parts, total=parts.total * math.nan)
+
+    monkeypatch.setattr(trainer_module, "block_loss", broken)
+    with pytest.raises(DivergedError, match=r"step 0 .*: nothing was saved before"):
+        trainer.run()
 
 
 def test_a_gradient_that_is_not_finite_moves_nothing(store, tmp_path: Path):
@@ -155,12 +169,33 @@ def test_other_settings_and_missing_data_are_not_resumed(store, tmp_path: Path):
     make(store, tmp_path / "run").run()
     with pytest.raises(TrainError, match="another drafter or seed"):
         make(store, tmp_path / "run", seed=1)
-    store.entries = store.entries[:4]
+    known = store.entries
+    store.entries = known[::-1]
+    with pytest.raises(TrainError, match="trained on other sequences"):
+        make(store, tmp_path / "run")
+    store.entries = known[:4]
     with pytest.raises(TrainError, match="put the missing"):
         make(store, tmp_path / "run")
     (tmp_path / "run" / "state.pt").write_bytes(b"broken")
     with pytest.raises(TrainError, match="move it away"):
         make(store, tmp_path / "run")
+
+
+def test_a_run_goes_on_from_the_drafter_it_began_with_only(store, tmp_path: Path):
+    def begin(folder: str, init: str | None) -> Trainer:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        drafter = small_drafter(pruned())
+        return Trainer(drafter, store, tmp_path / folder, OPTIM, DATA, init=init)
+
+    begin("given", "abc").save()
+    assert begin("given", "abc").init == "abc"
+    again = begin("given", None)
+    again.save()
+    assert begin("given", None).init == "abc"
+    begin("new", None).save()
+    for folder in ("given", "new"):
+        with pytest.raises(TrainError, match="did not begin with the drafter given"):
+            begin(folder, "def")
 
 
 def test_a_full_disk_keeps_the_state_before(store, tmp_path: Path, monkeypatch):
@@ -175,6 +210,35 @@ def test_a_full_disk_keeps_the_state_before(store, tmp_path: Path, monkeypatch):
     with pytest.raises(TrainError, match="free some disk"):
         trainer.save()
     assert (tmp_path / "run" / "state.pt").read_bytes() == before
+    assert not list((tmp_path / "run").glob("*.writing"))
+
+
+def test_a_disk_that_fills_within_the_state_keeps_the_state_before(store, tmp_path: Path):
+    trainer = make(store, tmp_path / "run")
+    trainer.save()
+    state = tmp_path / "run" / "state.pt"
+    before = state.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A part of it can still be written.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(TrainError, match=r"training state cannot be written .* free some disk"):
+            trainer.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert state.read_bytes() == before
+    assert not list((tmp_path / "run").glob("*.writing"))
+
+
+def test_a_kill_within_the_state_leaves_no_part_of_it(store, tmp_path: Path, monkeypatch):
+    trainer = make(store, tmp_path / "run")
+
+    def kill(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agentspark.train.state.torch.save", kill)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.save()
     assert not list((tmp_path / "run").glob("*.writing"))
 
 
@@ -213,6 +277,11 @@ def test_bfloat16_models_keep_float32_weights(store, tmp_path: Path):
     half.run()
     for master, param in zip(half.optimizer.master, half.optimizer.params, strict=True):
         assert torch.equal(master.bfloat16(), param)
+
+
+def test_a_step_has_the_responses_of_all_ranks(store, tmp_path: Path):
+    trainer = Trainer(small_drafter(pruned()), store, tmp_path, OPTIM, DATA, ranks=Ranks(1, 2))
+    assert trainer.batch == 2 * OPTIM.sequences_per_step
 
 
 def test_nothing_to_train_on_is_said(store, tmp_path: Path):

@@ -1,0 +1,43 @@
+"""A trained drafter takes its place in the folder that engines load."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+from pathlib import Path
+
+from agentspark.dspark.atomic import replaced
+from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
+from agentspark.dspark.checkpoint import WEIGHTS_FILE
+from agentspark.dspark.config import CONFIG_FILE
+from agentspark.errors import TrainError
+from agentspark.train.card import CARD_FILE
+from agentspark.train.reliability import calibration_files
+
+
+def release_drafter(trained: Path, out: Path, card: str) -> bool:
+    """Copy the drafter in ``trained`` to ``out`` with its ``card``; tell if a calibration went.
+
+    A calibration in ``out`` is of the weights that were there: it goes with its report and
+    diagrams, unless the same drafter comes again, and the new one is simply uncalibrated. Raises
+    ``TrainError`` with ``out`` as it was where there is no room; a kill never leaves half a file,
+    and the next call ends what was begun.
+    """
+    files = [trained / name for name in (CONFIG_FILE, WEIGHTS_FILE)]
+    try:
+        changed = not all(_same(path, out / path.name) for path in files)
+        calibrated = changed and (out / CALIBRATION_FILE).exists()
+        with replaced(out, calibration_files(out) if changed else ()) as temporary:
+            for path in files:
+                shutil.copyfile(path, temporary / path.name)
+            (temporary / CARD_FILE).write_text(card, encoding="utf-8")
+    except OSError as error:
+        raise TrainError(
+            f"the drafter cannot be written to {out} ({error}): free some disk and start again. "
+            f"Nothing was replaced; the trained drafter lies in {trained}."
+        ) from error
+    return calibrated
+
+
+def _same(path: Path, other: Path) -> bool:
+    return other.exists() and filecmp.cmp(path, other, shallow=False)
