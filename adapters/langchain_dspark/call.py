@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any
 from agentspark.config import EngineConfig
 from agentspark.engine.params import Labels, RequestOptions, SamplingParams
 from agentspark.errors import InvalidRequestError
+from langchain_dspark.arguments import (
+    arguments,
+    biases,
+    name_of,
+    predicted,
+    stop_texts,
+    timeout_s,
+)
 from langchain_dspark.engines import EngineKey
 from langchain_dspark.labels import labels_of
+from langchain_dspark.tools import choice_of
 
 if TYPE_CHECKING:
     from langchain_dspark.chat_model import ChatDSpark
@@ -34,8 +43,6 @@ _SHAPES = ("tools", "tool_choice", "parallel_tool_calls", "response_format", "pr
 _KNOWN = frozenset((*SAMPLING, *OPTIONS, *_OTHERS, *_SHAPES))
 _PLAIN = {item.name: item.default for item in fields(RequestOptions)}
 _REMOTE_TIMEOUT_S = 600.0
-# LangChain's own switch; by the time a call arrives here it has been obeyed.
-_OBEYED = frozenset(("stream",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,49 +101,36 @@ def build_call(
 ) -> Call:
     """Merge ``chat``'s fields with the call's ``stop`` and keyword arguments.
 
-    An argument that nothing would obey is an ``InvalidRequestError`` that names it.
+    An argument that nothing would obey, or of a wrong type, is an ``InvalidRequestError`` that
+    names it.
     """
-    given = {_plain_name(name): value for name, value in kwargs.items() if name not in _OBEYED}
-    for name in given:
-        if name not in _KNOWN:
-            raise InvalidRequestError(
-                f"ChatDSpark takes no argument {name!r} per call: leave it out, or use one of "
-                + ", ".join(sorted(_KNOWN))
-                + ".",
-                param=name,
-            )
-    if isinstance(stop, str):
-        stop = [stop]
-    timeout = given.get("timeout", chat.timeout)
-    if timeout is not None and not timeout > 0:
-        raise InvalidRequestError(
-            f"timeout={timeout!r} cannot be used: give a number of seconds above 0, or None.",
-            param="timeout",
-        )
+    given = arguments(kwargs, _KNOWN)
+    model, drafter = _names(chat, given)
     sampling = {name: given.get(name, getattr(chat, name)) for name in SAMPLING}
     sampling = {name: value for name, value in sampling.items() if value is not None}
     options = {name: given.get(name, getattr(chat, name)) for name in OPTIONS}
     changed = {name: value for name, value in options.items() if value != _PLAIN[name]}
     if chat.base_url is None:
         options["cache_salt"] = options["cache_salt"] or _tenant(chat)
-    bias = _biases(given.get("logit_bias"))
+    bias = biases(given.get("logit_bias"))
     if bias:
         sampling["logit_bias"] = tuple(bias.items())
-    model = str(given.get("model", chat.model))
     return Call(
-        key=engine_key(chat, model, given.get("drafter", chat.drafter)),
+        key=engine_key(chat, model, drafter),
         model=model,
         messages=messages,
-        sampling=SamplingParams(
-            **sampling, stop=tuple(stop if stop is not None else chat.stop or ())
-        ),
+        sampling=SamplingParams(**sampling, stop=stop_texts(chat.stop if stop is None else stop)),
         sampling_given=sampling,
         options=RequestOptions(**options),
         options_given=changed,
         labels=labels_of(given.get("labels"), metadata, tags),
-        timeout_s=timeout,
+        timeout_s=timeout_s(given.get("timeout", chat.timeout)),
         max_retries=chat.max_retries,
-        **{name: given.get(name) for name in _SHAPES},
+        tools=given.get("tools"),
+        tool_choice=_choice(chat, given),
+        parallel_tool_calls=given.get("parallel_tool_calls"),
+        response_format=given.get("response_format"),
+        prediction=predicted(given.get("prediction")),
     )
 
 
@@ -148,23 +142,30 @@ def address_of(chat: ChatDSpark) -> Address | None:
     return Address(chat.base_url, key, chat.timeout or _REMOTE_TIMEOUT_S, chat.max_retries)
 
 
-def _biases(given: Mapping[Any, float] | None) -> dict[int, float]:
-    try:
-        return {int(token): float(bias) for token, bias in (given or {}).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+def _names(chat: ChatDSpark, given: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The model and the drafter; a server's drafter is not ours to choose."""
+    drafter = given.get("drafter", chat.drafter)
+    if chat.base_url is not None and drafter != chat.drafter:
         raise InvalidRequestError(
-            f"logit_bias={given!r} cannot be used: map token ids to numbers.", param="logit_bias"
-        ) from error
+            f"drafter={drafter!r} is the server's to choose: leave it out with base_url.",
+            param="drafter",
+        )
+    model = name_of("model", given.get("model", chat.model))
+    return model, None if drafter is None else name_of("drafter", drafter)
+
+
+def _choice(chat: ChatDSpark, given: Mapping[str, Any]) -> str | dict[str, Any] | None:
+    """The call's choice of tools, or the model's own where there are tools to choose from."""
+    choice, tools = given.get("tool_choice"), given.get("tools")
+    if choice is None and tools:
+        choice = chat.tool_choice
+    return choice_of(choice, tools or ())
 
 
 def _absolute(name: str) -> str:
     """A path in full, so that one model has one engine whatever the caller's folder; else as is."""
     path = Path(name).expanduser()
     return str(path.resolve()) if path.exists() else name
-
-
-def _plain_name(name: str) -> str:
-    return "max_tokens" if name == "max_completion_tokens" else name
 
 
 def _tenant(chat: ChatDSpark) -> str | None:

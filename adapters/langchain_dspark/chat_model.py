@@ -39,7 +39,7 @@ from langchain_dspark.labels import labels_of, named
 from langchain_dspark.messages import to_engine_messages
 from langchain_dspark.pieces import PROVIDER, Piece
 from langchain_dspark.profile import profile_of
-from langchain_dspark.response import to_chunk, to_result
+from langchain_dspark.response import Chunks, to_result
 from langchain_dspark.serialization import allow_reading
 from langchain_dspark.structured import Method, Schema, structured
 from langchain_dspark.tools import choice_of, tools_of
@@ -67,15 +67,19 @@ class ChatDSpark(BaseChatModel):
     --from-traces`` needs.
 
     With ``base_url`` (such as ``http://127.0.0.1:8000/v1``) calls go to that server instead:
-    ``agentspark serve``, or another that speaks OpenAI's API. It is then the server's business
-    what ``drafter``, ``engine_config``, ``trace`` and ``trace_tokens`` say here, and what a
+    ``agentspark serve``, or another that speaks OpenAI's API. ``drafter``, ``engine_config``,
+    ``trace`` and ``trace_tokens`` are then the server's business, and refused here; so is what a
     ``None`` means. ``max_retries`` counts further tries after 408, 409, 429, 5xx and lost
-    connections, ``api_key`` is sent along.
+    connections, ``api_key`` is sent along. ``timeout`` covers all tries together; the server is
+    told of it and has two seconds more to say so.
 
     A call may override every field but ``streaming``, ``max_retries``, ``api_key``, ``base_url``,
     ``engine_config``, ``trace`` and ``trace_tokens``, and give ``labels`` (see
     ``langchain_dspark.labels``), ``logit_bias``, ``prediction`` (text that the answer may repeat),
     ``response_format`` and what ``bind_tools`` binds.
+
+    A tool call that was cut off (``max_tokens``) is among the answer's ``invalid_tool_calls``. Of a
+    stream LangChain completes it; ``response_metadata["cut_tool_calls"]`` then has its id.
 
     Errors are those of ``agentspark.errors``; a wrong argument is named, none is ignored.
     """
@@ -127,7 +131,7 @@ class ChatDSpark(BaseChatModel):
 
     @model_validator(mode="after")
     def _a_server_has_its_own(self) -> Self:
-        for name in ("drafter", "engine_config", "trace"):
+        for name in ("drafter", "engine_config", "trace", "trace_tokens"):
             value = getattr(self, name)
             if self.base_url is not None and value != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is the server's to choose: leave it out with base_url")
@@ -244,8 +248,9 @@ class ChatDSpark(BaseChatModel):
 
         ``method``: ``json_schema`` constrains the text to the schema, ``function_calling`` makes
         the model call a tool with it, ``json_mode`` constrains the text to some JSON object and
-        leaves the schema to your prompt. ``include_raw`` gives ``raw``, ``parsed`` and
-        ``parsing_error`` and raises nothing.
+        leaves the schema to your prompt. An answer that was cut off (``max_tokens``), or does not
+        fit, raises LangChain's ``OutputParserException`` or Pydantic's ``ValidationError``, a
+        stream at its end. ``include_raw`` gives ``raw``, ``parsed`` and ``parsing_error`` instead.
         """
         return structured(self, schema, method, include_raw, strict, kwargs)
 
@@ -313,10 +318,10 @@ class ChatDSpark(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = self._call(messages, stop, run_manager, kwargs)
+        call, chunks = self._call(messages, stop, run_manager, kwargs), Chunks()
         with closing(self._pieces(call)) as pieces:
             for piece in pieces:
-                chunk = to_chunk(piece)
+                chunk = chunks.of(piece)
                 if run_manager is not None:
                     run_manager.on_llm_new_token(piece.content, chunk=chunk)
                 yield chunk
@@ -328,10 +333,10 @@ class ChatDSpark(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = self._call(messages, stop, run_manager, kwargs)
+        call, chunks = self._call(messages, stop, run_manager, kwargs), Chunks()
         async with aclosing(self._apieces(call)) as pieces:
             async for piece in pieces:
-                chunk = to_chunk(piece)
+                chunk = chunks.of(piece)
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(piece.content, chunk=chunk)
                 yield chunk

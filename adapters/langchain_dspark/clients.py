@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 
 from langchain_dspark.call import Address
 from openai_dspark.client import AsyncClient, Client
@@ -21,9 +22,8 @@ class Clients:
         self._lock = threading.Lock()
         self._clients: dict[Address, Client] = {}
         self._closing = weakref.finalize(self, _close_all, self._clients)
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Address, _Kept]] = (
-            weakref.WeakKeyDictionary()
-        )
+        # Not by weak keys: the generator that closes a client refers to its loop.
+        self._loops: dict[asyncio.AbstractEventLoop, dict[Address, _Kept]] = {}
 
     def __eq__(self, other: object) -> bool:
         """Two models are equal by their settings, whatever each has opened so far."""
@@ -49,9 +49,13 @@ class Clients:
         """The client for the running event loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
+            # Loops that were closed without ending their generators, as asyncio.run would.
+            for other in list(self._loops):
+                if other.is_closed():
+                    self._loops.pop(other, None)
             kept = self._loops.setdefault(loop, {})
             if address not in kept:
-                kept[address] = _Kept(address)
+                kept[address] = _Kept(address, partial(self._loops.pop, loop, None))
             found = kept[address]
         await found.open()
         return found.client
@@ -69,7 +73,7 @@ class _Kept:
     the only call that reaches every loop.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, forget: Callable[[], object]) -> None:
         self.client = AsyncClient(
             address.base_url,
             api_key=address.api_key,
@@ -78,6 +82,7 @@ class _Kept:
         )
         self._keeper = self._keep()
         self._opened = False
+        self._forget = forget
 
     async def open(self) -> None:
         """Let the running loop close the client."""
@@ -89,6 +94,7 @@ class _Kept:
         try:
             yield
         finally:
+            self._forget()
             await self.client.close()
 
 

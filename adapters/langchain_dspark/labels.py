@@ -30,6 +30,10 @@ def labels_of(
     found = {name: metadata.get(_PREFIX + name, tagged.get(name)) for name in _NAMES}
     if found["step_name"] is None:
         found["step_name"] = metadata.get("langgraph_node")
+    if not isinstance(given, Labels | Mapping | None):
+        raise InvalidRequestError(
+            f"labels={given!r} cannot be used: give a mapping or agentspark.Labels.", param="labels"
+        )
     own = asdict(given) if isinstance(given, Labels) else dict(given or {})
     for name, value in own.items():
         if name not in _NAMES:

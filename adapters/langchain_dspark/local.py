@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from dataclasses import replace
@@ -172,20 +171,28 @@ async def _arun(engine: Engine, call: Call) -> AsyncGenerator[Delta, None]:
     from agentspark.engine.events import adelta_stream
 
     handle = _submit(engine, call)
-    stream = adelta_stream(handle)
-    ends = None if call.timeout_s is None else time.monotonic() + call.timeout_s
+    late = False
+
+    # As in _run the engine is told to stop: a wait for the next delta that is cut short would also
+    # fail where the answer is there in time and its reader is slow.
+    def stop() -> None:
+        nonlocal late
+        late = True
+        handle.cancel()
+
+    loop = asyncio.get_running_loop()
+    timer = None if call.timeout_s is None else loop.call_later(call.timeout_s, stop)
     try:
-        while True:
-            left = None if ends is None else max(0.0, ends - time.monotonic())
-            try:
-                delta = await asyncio.wait_for(anext(stream), left)
-            except TimeoutError as error:
-                raise _too_late(call) from error
+        async for delta in adelta_stream(handle):
             yield delta
-            if delta.completion is not None:
-                return
+    except RequestCancelledError as error:
+        if late:
+            raise _too_late(call) from error
+        raise
     finally:
         handle.cancel()
+        if timer is not None:
+            timer.cancel()
 
 
 def _too_late(call: Call) -> RequestTimeoutError:

@@ -20,11 +20,12 @@ class CallPiece:
 class Figures:
     """Token counts and metadata of a finished call, the same wherever it ran.
 
-    ``metadata`` goes into the message's ``response_metadata`` as it is.
+    ``None`` is what a server did not say. ``metadata`` goes into the message's
+    ``response_metadata`` as it is.
     """
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
     metadata: dict[str, Any]

@@ -118,8 +118,8 @@ class ChunkReader:
         completion = (usage and usage.completion_tokens_details) or CompletionDetails()
         return Piece(
             figures=Figures(
-                prompt_tokens=0 if usage is None else usage.prompt_tokens,
-                completion_tokens=0 if usage is None else usage.completion_tokens,
+                prompt_tokens=None if usage is None else usage.prompt_tokens,
+                completion_tokens=None if usage is None else usage.completion_tokens,
                 cached_tokens=prompt.cached_tokens,
                 reasoning_tokens=completion.reasoning_tokens,
                 metadata=metadata(

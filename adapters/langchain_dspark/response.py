@@ -19,6 +19,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_dspark.pieces import CallPiece, Figures, Piece
 
 REASONING = "reasoning_content"
+# In the metadata of a stream's end, the ids of calls that were cut off: LangChain completes the
+# JSON of their arguments as it joins the chunks, and nothing else tells them from whole ones.
+CUT = "cut_tool_calls"
 
 
 def to_result(pieces: Sequence[Piece]) -> ChatResult:
@@ -38,8 +41,25 @@ def to_result(pieces: Sequence[Piece]) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def to_chunk(piece: Piece) -> ChatGenerationChunk:
-    """One piece of a stream; the last one carries the figures and ``chunk_position="last"``."""
+class Chunks:
+    """The chunks of one stream."""
+
+    def __init__(self) -> None:
+        self._calls: list[CallPiece] = []
+
+    def of(self, piece: Piece) -> ChatGenerationChunk:
+        """The next piece's chunk; see ``to_chunk``."""
+        self._calls += piece.calls
+        if piece.figures is None:
+            return to_chunk(piece)
+        return to_chunk(piece, cut=[call["id"] for call in _calls(self._calls)[1]])
+
+
+def to_chunk(piece: Piece, *, cut: Sequence[str | None] = ()) -> ChatGenerationChunk:
+    """One piece of a stream; the last one carries the figures and ``chunk_position="last"``.
+
+    ``cut`` are the ids of the stream's calls that are not whole, known with its last piece.
+    """
     calls: list[ToolCallChunk] = [
         tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
         for call in _joined(piece.calls)
@@ -48,7 +68,7 @@ def to_chunk(piece: Piece) -> ChatGenerationChunk:
     if piece.figures is not None:
         given = {
             "usage_metadata": usage(piece.figures),
-            "response_metadata": piece.figures.metadata,
+            "response_metadata": {**piece.figures.metadata, **({CUT: [*cut]} if cut else {})},
             "chunk_position": "last",
         }
     return ChatGenerationChunk(
@@ -61,8 +81,10 @@ def to_chunk(piece: Piece) -> ChatGenerationChunk:
     )
 
 
-def usage(figures: Figures) -> UsageMetadata:
-    """Token counts in LangChain's terms; the details are parts of the totals."""
+def usage(figures: Figures) -> UsageMetadata | None:
+    """Token counts in LangChain's terms, ``None`` if unknown; the details are of the totals."""
+    if figures.prompt_tokens is None or figures.completion_tokens is None:
+        return None
     found = UsageMetadata(
         input_tokens=figures.prompt_tokens,
         output_tokens=figures.completion_tokens,

@@ -10,12 +10,14 @@ from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
 from agentspark.errors import InvalidRequestError
+from langchain_dspark.parsing import Parsing
+from langchain_dspark.whole import check_call, check_text
 
 if TYPE_CHECKING:
     from langchain_dspark.chat_model import ChatDSpark
@@ -41,33 +43,31 @@ def structured(
             param=next(iter(kwargs)),
         )
     if method == "function_calling":
-        bound, parser = _by_calling(chat, schema, strict)
+        bound, parsing = _by_calling(chat, schema, strict)
     elif method == "json_schema":
-        bound, parser = _by_schema(chat, schema, strict), _text_parser(schema)
+        bound, parsing = _by_schema(chat, schema, strict), _text_parsing(schema)
     elif method == "json_mode":
         if strict is not None:
             raise InvalidRequestError("json_mode knows no strict: leave it out.", param="strict")
         shape = {"type": "json_object"}
         bound = chat.bind(response_format=shape, **_told(method, schema))
-        parser = _text_parser(schema)
+        parsing = _text_parsing(schema)
     else:
         raise InvalidRequestError(
             f"method={method!r} is none of json_schema, function_calling, json_mode.",
             param="method",
         )
     if not include_raw:
-        return bound | parser
-    parsed = RunnablePassthrough.assign(
-        parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
+        return bound | parsing
+    return RunnableMap(raw=bound) | RunnablePassthrough.assign(
+        parsed=itemgetter("raw") | RunnableLambda(parsing.found),
+        parsing_error=itemgetter("raw") | RunnableLambda(parsing.error),
     )
-    failed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=bound) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
 
-def _by_calling(
-    chat: ChatDSpark, schema: Schema, strict: bool | None
-) -> tuple[_Bound, Runnable[Any, Any]]:
-    name = convert_to_openai_tool(schema)["function"]["name"]
+def _by_calling(chat: ChatDSpark, schema: Schema, strict: bool | None) -> tuple[_Bound, Parsing]:
+    function = convert_to_openai_tool(schema)["function"]
+    name = function["name"]
     bound = chat.bind_tools(
         [schema],
         tool_choice=name,
@@ -76,8 +76,12 @@ def _by_calling(
         **_told("function_calling", schema),
     )
     if isinstance(schema, type) and is_basemodel_subclass(schema):
-        return bound, PydanticToolsParser(tools=[schema], first_tool_only=True)
-    return bound, JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+        # Which fields it must have, Pydantic says best itself.
+        parser: Runnable[Any, Any] = PydanticToolsParser(tools=[schema], first_tool_only=True)
+        return bound, Parsing(check_call(name, frozenset()), parser)
+    required = frozenset(function.get("parameters", {}).get("required", ()))
+    parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+    return bound, Parsing(check_call(name, required), parser)
 
 
 def _by_schema(chat: ChatDSpark, schema: Schema, strict: bool | None) -> _Bound:
@@ -90,10 +94,10 @@ def _by_schema(chat: ChatDSpark, schema: Schema, strict: bool | None) -> _Bound:
     return chat.bind(response_format=response_format, **_told("json_schema", schema))
 
 
-def _text_parser(schema: Schema) -> Runnable[Any, Any]:
+def _text_parsing(schema: Schema) -> Parsing:
     if isinstance(schema, type) and is_basemodel_subclass(schema):
-        return PydanticOutputParser(pydantic_object=schema)
-    return JsonOutputParser()
+        return Parsing(check_text, PydanticOutputParser(pydantic_object=schema))
+    return Parsing(check_text, JsonOutputParser())
 
 
 def _told(method: Method, schema: Schema) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -11,15 +11,19 @@ import httpx
 from tenacity import AsyncRetrying
 
 from agentspark.engine.params import Labels
-from agentspark.errors import RemoteConnectionError
+from openai_dspark.client.deadline import Deadline
+from openai_dspark.client.ending import aread_to_end
 from openai_dspark.client.events import DONE, EventDecoder
 from openai_dspark.client.failures import (
     Answer,
     answer_of,
-    connection_error,
+    closed,
+    cut,
+    http_errors,
     retrying,
     status_error,
 )
+from openai_dspark.client.opening import Chunk, aopening
 from openai_dspark.client.order import Ask, Order
 from openai_dspark.client.params import ChatParams, CompletionParams
 from openai_dspark.client.settings import DEFAULT_URL, ClientSettings
@@ -119,66 +123,86 @@ class AsyncClient:
         await self.close()
 
     async def _ask(self, order: Order, kind: type[Answer]) -> Answer:
-        async for attempt in AsyncRetrying(**retrying(self.settings.max_retries)):
+        deadline = self._begin(order)
+        async for attempt in AsyncRetrying(**retrying(self.settings.max_retries, deadline)):
             with attempt:
-                return answer_of(kind, (await self._send(order)).content)
+                response = await self._send(order, deadline)
+                try:
+                    return answer_of(kind, await _read(response, deadline))
+                finally:
+                    await response.aclose()
         raise AssertionError("tenacity gives a result or an error")
 
-    async def _stream(self, order: Order, kind: type[Answer]) -> AsyncGenerator[Answer, None]:
+    async def _stream(self, order: Order, kind: type[Chunk]) -> AsyncGenerator[Chunk, None]:
         async with AsyncExitStack() as opened:
             # Not tried again from here on: the caller has seen a part of the answer.
             first, rest = await self._open(order, kind, opened)
-            if first is not None:
-                yield first
-                async for chunk in rest:
-                    yield chunk
+            for chunk in first:
+                yield chunk
+            async for chunk in rest:
+                yield chunk
 
     async def _open(
-        self, order: Order, kind: type[Answer], opened: AsyncExitStack
-    ) -> tuple[Answer | None, AsyncIterator[Answer]]:
-        """The first chunk (``None`` if there is none) and the rest; ``opened`` ends the stream."""
-        async for attempt in AsyncRetrying(**retrying(self.settings.max_retries)):
+        self, order: Order, kind: type[Chunk], opened: AsyncExitStack
+    ) -> tuple[list[Chunk], AsyncGenerator[Chunk, None]]:
+        """The chunks up to the first token, and the rest; ``opened`` ends the stream."""
+        deadline = self._begin(order)
+        async for attempt in AsyncRetrying(**retrying(self.settings.max_retries, deadline)):
             with attempt:
                 async with AsyncExitStack() as trying:
-                    response = await self._send(order, stream=True)
+                    response = await self._send(order, deadline)
                     trying.push_async_callback(response.aclose)
-                    chunks = _chunks(response, kind)
-                    first = await anext(chunks, None)
+                    chunks = _chunks(response, kind, deadline)
+                    await trying.enter_async_context(aclosing(chunks))
+                    first = await aopening(chunks)
                     opened.push_async_exit(trying.pop_all())
                     return first, chunks
         raise AssertionError("tenacity gives a result or an error")
 
-    async def _send(self, order: Order, *, stream: bool = False) -> httpx.Response:
-        """The response to one attempt, unread if ``stream``; an error status is raised."""
+    def _begin(self, order: Order) -> Deadline:
+        """The time of a call that begins now."""
+        if self._http.is_closed:
+            raise closed()
+        return Deadline(order.timeout_s)
+
+    async def _send(self, order: Order, deadline: Deadline) -> httpx.Response:
+        """The unread response to one attempt; an error status is raised."""
         request = self._http.build_request(
             order.method,
             self.settings.base_url + order.path,
             content=order.body,
-            headers=order.headers,
-            timeout=self.settings.timeout(order.timeout_s),
+            headers=order.headers_in(deadline.left_s),
+            timeout=self.settings.timeout(deadline),
         )
-        try:
-            response = await self._http.send(request, stream=stream)
-            if not response.is_success:
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
-                raise status_error(response)
-        except httpx.HTTPError as error:
-            raise connection_error(error) from error
+        with http_errors(deadline):
+            response = await self._http.send(request, stream=True)
+        if not response.is_success:
+            try:
+                await _read(response, deadline)
+            finally:
+                await response.aclose()
+            raise status_error(response)
         return response
 
 
-async def _chunks(response: httpx.Response, kind: type[Answer]) -> AsyncIterator[Answer]:
+async def _read(response: httpx.Response, deadline: Deadline) -> bytes:
+    with deadline.hanging_up_in_loop(response), http_errors(deadline):
+        content = await response.aread()
+    if deadline.hung_up:
+        raise deadline.error()
+    return content
+
+
+async def _chunks(
+    response: httpx.Response, kind: type[Chunk], deadline: Deadline
+) -> AsyncGenerator[Chunk, None]:
     """The chunks up to ``[DONE]``; an error among them is raised."""
-    decoder = EventDecoder()
-    try:
-        async for part in response.aiter_bytes():
+    decoder, parts = EventDecoder(), response.aiter_bytes()
+    with deadline.hanging_up_in_loop(response), http_errors(deadline):
+        async for part in parts:
             for event in decoder.push(part):
                 if event == DONE:
+                    await aread_to_end(parts)
                     return
                 yield answer_of(kind, event)
-    except httpx.HTTPError as error:
-        raise connection_error(error) from error
-    raise RemoteConnectionError("The stream ended before it was complete.")
+    raise cut(deadline)

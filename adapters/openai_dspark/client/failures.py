@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
-from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import RetryCallState, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
-from agentspark.errors import RemoteConnectionError, RemoteStatusError
+from agentspark.errors import RemoteConnectionError, RemoteStatusError, RequestTimeoutError
+from openai_dspark.client.deadline import Deadline
 from openai_dspark.wire.error import ErrorReply
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -53,7 +55,31 @@ def answer_of(kind: type[Answer], content: bytes | str) -> Answer:
         raise problem from error
 
 
-def connection_error(error: httpx.HTTPError) -> RemoteConnectionError:
+@contextmanager
+def http_errors(deadline: Deadline) -> Iterator[None]:
+    """Make HTTP's errors ours: ``RequestTimeoutError`` once the time is over, else a connection's.
+
+    Its own timeouts are only some of those errors: a connection may have been hung up.
+    """
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise (deadline.error() if deadline.over else _connection_error(error)) from error
+
+
+def cut(deadline: Deadline) -> RequestTimeoutError | RemoteConnectionError:
+    """What to say of a stream that ended before its answer did."""
+    if deadline.over:
+        return deadline.error()
+    return RemoteConnectionError("The stream ended before it was complete.")
+
+
+def closed() -> RemoteConnectionError:
+    """What to say of a call on a client that was closed."""
+    return RemoteConnectionError("This client was closed, it calls nobody any more: make another.")
+
+
+def _connection_error(error: httpx.HTTPError) -> RemoteConnectionError:
     """What to say of a request that got no answer."""
     late = isinstance(error, httpx.TimeoutException)
     what = "did not answer in time" if late else f"cannot be reached ({error})"
@@ -87,13 +113,20 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, RemoteConnectionError)
 
 
-def retrying(max_retries: int) -> dict[str, Any]:
+def retrying(max_retries: int, deadline: Deadline) -> dict[str, Any]:
     """Arguments of tenacity's controllers: so many more tries, with growing random waits.
 
-    A server's ``Retry-After`` is honoured, up to a minute.
+    A server's ``Retry-After`` is honoured, up to a minute. A wait that ``deadline`` leaves no time
+    for ends the tries.
     """
+
+    def stop(state: RetryCallState) -> bool:
+        left = deadline.left_s
+        late = left is not None and left <= state.upcoming_sleep
+        return late or state.attempt_number > max_retries
+
     return {
-        "stop": stop_after_attempt(max_retries + 1),
+        "stop": stop,
         "wait": _wait(wait_random_exponential(multiplier=0.25, max=8.0)),
         "retry": retry_if_exception(is_passing),
         "reraise": True,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from agentspark.engine.params import Labels
 from agentspark.errors import InvalidRequestError
@@ -31,12 +32,18 @@ class Order:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
 
+    def headers_in(self, left_s: float | None) -> dict[str, str]:
+        """The headers of an attempt for which ``left_s`` seconds are left: the server is told."""
+        told = {} if left_s is None else {"x-agentspark-timeout": f"{left_s:g}"}
+        return {**self.headers, **told}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """What every generation is sent with. A stream always asks for its usage.
 
-    ``timeout_s`` is also told to the server, which then ends the request itself.
+    ``timeout_s`` bounds the call; what is left of it is told to the server, which then ends the
+    request itself.
     """
 
     model: str | None
@@ -63,9 +70,33 @@ class Ask:
         if self.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         headers = {"content-type": "application/json", **_label_headers(self.labels)}
-        if self.timeout_s is not None:
-            headers["x-agentspark-timeout"] = f"{self.timeout_s:g}"
-        return Order("POST", path, to_json(body), headers, self.timeout_s)
+        if self.timeout_s is not None and not 0 < self.timeout_s <= threading.TIMEOUT_MAX:
+            raise InvalidRequestError(
+                f"timeout={self.timeout_s!r} cannot be used: give a number of seconds above 0, or "
+                "None.",
+                param="timeout",
+            )
+        return Order("POST", path, _json(body), headers, self.timeout_s)
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    try:
+        return to_json(body)
+    except PydanticSerializationError as error:
+        param = next(name for name, value in body.items() if not _fits(value))
+        raise InvalidRequestError(
+            f"{param} cannot be sent: it is no JSON ({error}). Give texts that are whole Unicode, "
+            "numbers, and lists and mappings of them.",
+            param=param,
+        ) from error
+
+
+def _fits(value: object) -> bool:
+    try:
+        to_json(value)
+    except PydanticSerializationError:
+        return False
+    return True
 
 
 def _label_headers(labels: Labels | None) -> dict[str, str]:

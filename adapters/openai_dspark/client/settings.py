@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import httpx
 
 from agentspark import __version__
 from agentspark.errors import ConfigError
+from openai_dspark.client.deadline import Deadline
 
 KEY_VARIABLE = "AGENTSPARK_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
 _CONNECT_S = 10.0
-_GRACE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +29,18 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work (``ConfigError``)."""
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(self.base_url):
             raise ConfigError(
                 f"base_url={self.base_url!r} is no address: give one like {DEFAULT_URL}."
             )
+        if self.api_key is not None and not _fits_header(self.api_key):
+            raise ConfigError(
+                "api_key holds characters that no header can carry, such as a line end: give "
+                "printable ASCII."
+            )
+        for name, value in self.headers.items():
+            if not (name and _fits_header(name) and _fits_header(value)):
+                raise ConfigError(f"header {name!r} cannot be sent: use printable ASCII.")
         if not self.timeout_s > 0 or self.max_retries < 0:
             raise ConfigError("timeout must be above 0 and max_retries at least 0.")
 
@@ -59,7 +65,20 @@ class ClientSettings:
             own["authorization"] = f"Bearer {self.api_key}"
         return own
 
-    def timeout(self, seconds: float | None) -> httpx.Timeout:
-        """Time limits of one attempt; a server that was told ``seconds`` may say so a bit later."""
-        limit = self.timeout_s if seconds is None else seconds + _GRACE_S
+    def timeout(self, deadline: Deadline) -> httpx.Timeout:
+        """Time limits of each wait of one attempt."""
+        patience = deadline.patience_s
+        limit = self.timeout_s if patience is None else patience
         return httpx.Timeout(limit, connect=min(limit, _CONNECT_S))
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.host) and (parts.port or 1) < 1 << 16
+
+
+def _fits_header(text: str) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -11,15 +11,19 @@ import httpx
 from tenacity import Retrying
 
 from agentspark.engine.params import Labels
-from agentspark.errors import RemoteConnectionError
+from openai_dspark.client.deadline import Deadline
+from openai_dspark.client.ending import read_to_end
 from openai_dspark.client.events import DONE, EventDecoder
 from openai_dspark.client.failures import (
     Answer,
     answer_of,
-    connection_error,
+    closed,
+    cut,
+    http_errors,
     retrying,
     status_error,
 )
+from openai_dspark.client.opening import Chunk, opening
 from openai_dspark.client.order import Ask, Order
 from openai_dspark.client.params import ChatParams, CompletionParams
 from openai_dspark.client.settings import DEFAULT_URL, ClientSettings
@@ -32,9 +36,13 @@ from openai_dspark.wire.model import Model, ModelList
 class Client:
     """Calls an OpenAI-compatible server over a pool of connections. Thread-safe.
 
-    ``timeout`` is in seconds and bounds each wait for data. A call that fails for a passing reason
-    (408, 409, 429, 5xx, no connection) is tried ``max_retries`` times more, a stream until its
-    first token. Errors are ``RemoteStatusError`` and ``RemoteConnectionError``.
+    ``timeout`` is in seconds and bounds each wait for data; that of a call bounds the whole call
+    instead, tries and waits included (``RequestTimeoutError``). The server is told and ends the
+    request itself (``RemoteStatusError``, code ``deadline_exceeded``), for which it has two
+    seconds more. A call that fails for a passing reason (408, 409, 429, 5xx, no connection) is
+    tried ``max_retries`` times more, a stream until its first token. Other errors are
+    ``RemoteStatusError`` and ``RemoteConnectionError``; ``ConfigError`` for settings and
+    ``InvalidRequestError`` for what cannot be sent.
     """
 
     def __init__(
@@ -124,62 +132,75 @@ class Client:
         self.close()
 
     def _ask(self, order: Order, kind: type[Answer]) -> Answer:
-        for attempt in Retrying(**retrying(self.settings.max_retries)):
-            with attempt:
-                return answer_of(kind, self._send(order).content)
+        deadline = self._begin(order)
+        for attempt in Retrying(**retrying(self.settings.max_retries, deadline)):
+            with attempt, closing(self._send(order, deadline)) as response:
+                return answer_of(kind, _read(response, deadline))
         raise AssertionError("tenacity gives a result or an error")
 
-    def _stream(self, order: Order, kind: type[Answer]) -> Generator[Answer, None, None]:
+    def _stream(self, order: Order, kind: type[Chunk]) -> Generator[Chunk, None, None]:
         with ExitStack() as opened:
             # Not tried again from here on: the caller has seen a part of the answer.
             first, rest = self._open(order, kind, opened)
-            if first is not None:
-                yield first
-                yield from rest
+            yield from first
+            yield from rest
 
     def _open(
-        self, order: Order, kind: type[Answer], opened: ExitStack
-    ) -> tuple[Answer | None, Iterator[Answer]]:
-        """The first chunk (``None`` if there is none) and the rest; ``opened`` ends the stream."""
-        for attempt in Retrying(**retrying(self.settings.max_retries)):
+        self, order: Order, kind: type[Chunk], opened: ExitStack
+    ) -> tuple[list[Chunk], Generator[Chunk, None, None]]:
+        """The chunks up to the first token, and the rest; ``opened`` ends the stream."""
+        deadline = self._begin(order)
+        for attempt in Retrying(**retrying(self.settings.max_retries, deadline)):
             with attempt, ExitStack() as trying:
-                response = self._send(order, stream=True)
-                trying.callback(response.close)
-                chunks = _chunks(response, kind)
-                first = next(chunks, None)
+                response = trying.enter_context(closing(self._send(order, deadline)))
+                chunks = trying.enter_context(closing(_chunks(response, kind, deadline)))
+                first = opening(chunks)
                 opened.push(trying.pop_all())
                 return first, chunks
         raise AssertionError("tenacity gives a result or an error")
 
-    def _send(self, order: Order, *, stream: bool = False) -> httpx.Response:
-        """The response to one attempt, unread if ``stream``; an error status is raised."""
+    def _begin(self, order: Order) -> Deadline:
+        """The time of a call that begins now."""
+        if self._http.is_closed:
+            raise closed()
+        return Deadline(order.timeout_s)
+
+    def _send(self, order: Order, deadline: Deadline) -> httpx.Response:
+        """The unread response to one attempt; an error status is raised."""
         request = self._http.build_request(
             order.method,
             self.settings.base_url + order.path,
             content=order.body,
-            headers=order.headers,
-            timeout=self.settings.timeout(order.timeout_s),
+            headers=order.headers_in(deadline.left_s),
+            timeout=self.settings.timeout(deadline),
         )
-        try:
-            response = self._http.send(request, stream=stream)
-            if not response.is_success:
-                with closing(response):
-                    response.read()
-                raise status_error(response)
-        except httpx.HTTPError as error:
-            raise connection_error(error) from error
+        with http_errors(deadline):
+            response = self._http.send(request, stream=True)
+        if not response.is_success:
+            with closing(response):
+                _read(response, deadline)
+            raise status_error(response)
         return response
 
 
-def _chunks(response: httpx.Response, kind: type[Answer]) -> Iterator[Answer]:
+def _read(response: httpx.Response, deadline: Deadline) -> bytes:
+    with deadline.hanging_up(response), http_errors(deadline):
+        content = response.read()
+    if deadline.hung_up:
+        raise deadline.error()
+    return content
+
+
+def _chunks(
+    response: httpx.Response, kind: type[Chunk], deadline: Deadline
+) -> Generator[Chunk, None, None]:
     """The chunks up to ``[DONE]``; an error among them is raised."""
-    decoder = EventDecoder()
-    try:
-        for part in response.iter_bytes():
+    decoder, parts = EventDecoder(), response.iter_bytes()
+    with deadline.hanging_up(response), http_errors(deadline):
+        for part in parts:
             for event in decoder.push(part):
                 if event == DONE:
+                    read_to_end(response, parts)
                     return
                 yield answer_of(kind, event)
-    except httpx.HTTPError as error:
-        raise connection_error(error) from error
-    raise RemoteConnectionError("The stream ended before it was complete.")
+    raise cut(deadline)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from openai_dspark.wire.body import Reply
 from openai_dspark.wire.logprobs import ChatLogprobs
 from openai_dspark.wire.metrics import Metrics
+from openai_dspark.wire.reasoning import by_our_name
 from openai_dspark.wire.usage import Usage
 
 ChatFinish = Literal["stop", "length", "tool_calls"]
@@ -35,6 +38,8 @@ class ReplyMessage(Reply):
     refusal: None = None
     tool_calls: list[ReplyToolCall] | None = None
     reasoning_content: str | None = None
+
+    _reasoning = model_validator(mode="before")(by_our_name)
 
 
 class ChatChoice(Reply):

@@ -18,7 +18,7 @@ from agentspark.errors import (
     ModelNotFoundError,
     RequestTimeoutError,
 )
-from langchain_dspark import ChatDSpark
+from langchain_dspark import ChatDSpark, local
 from langchain_dspark.call import build_call
 
 CONVERSATION = [SystemMessage("Be brief."), HumanMessage("What does an agent read?")]
@@ -190,6 +190,37 @@ def test_a_call_that_takes_too_long_ends_with_an_error_and_frees_the_engine(chat
     assert chat.invoke(CONVERSATION, timeout=60).usage_metadata["output_tokens"] == 12
 
 
+async def test_an_answer_that_is_there_in_time_may_be_read_late(chat, monkeypatch):
+    handles, late = [], []
+    submit = local._submit
+
+    def submitting(engine, call):
+        handles.append(submit(engine, call))
+        return handles[-1]
+
+    async def read():
+        chunks = []
+        async for chunk in chat.astream(CONVERSATION, timeout=30):
+            chunks.append(chunk)
+            while not handles[0].done:  # the whole answer waits to be read
+                await asyncio.sleep(0.01)
+            late[0]()  # and the time is over
+        return chunks
+
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def noting(delay, callback, *args, **kwargs):
+        if delay == 30:
+            late.append(callback)
+        return call_later(delay, callback, *args, **kwargs)
+
+    monkeypatch.setattr(local, "_submit", submitting)
+    monkeypatch.setattr(loop, "call_later", noting)
+    _, total = whole(await read())
+    assert total.usage_metadata["output_tokens"] == 12
+
+
 async def test_leaving_a_stream_early_cancels_its_request(tiny_name, tmp_path):
     trace = tmp_path / "trace.jsonl"
     long = {"max_tokens": 1500}
@@ -224,7 +255,12 @@ def test_wrong_arguments_are_named(chat):
         chat.invoke([])
     with pytest.raises(ContextLengthError):
         chat.invoke("word " * 3000)
-    for own in ({"drafter": None}, {"trace": "t"}, {"engine_config": EngineConfig()}):
+    for own in (
+        {"drafter": None},
+        {"trace": "t"},
+        {"trace_tokens": True},
+        {"engine_config": EngineConfig()},
+    ):
         with pytest.raises(ValidationError, match="the server's to choose"):
             ChatDSpark(base_url="http://localhost", **own)
     with pytest.raises(ValidationError, match="timeout"):

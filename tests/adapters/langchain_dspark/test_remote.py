@@ -20,8 +20,12 @@ from agentspark.errors import (
     RequestTimeoutError,
 )
 from langchain_dspark import ChatDSpark
+from langchain_dspark.remote import ChunkReader
+from langchain_dspark.response import to_chunk, to_result
+from openai_dspark.wire.chat_chunk import ChatChunk, ChatDelta, ChunkChoice
 
 from ..serving import MODEL
+from ..slow import slow
 
 ASKED = "What does an agent read?"
 
@@ -204,3 +208,29 @@ def test_a_key_is_sent_and_its_refusal_arrives(served, monkeypatch):
     with ChatDSpark(**base, api_key="wrong-key") as model, pytest.raises(RemoteStatusError):
         model.invoke(ASKED)
     assert httpx.get(f"{served.url}/health").status_code == 200
+
+
+def test_what_a_server_does_not_count_is_unknown():
+    chunk = ChatChunk(
+        id="1",
+        object="chat.completion.chunk",
+        created=0,
+        model="m",
+        choices=[ChunkChoice(index=0, delta=ChatDelta(content="a"), finish_reason="stop")],
+    )
+    reader = ChunkReader()
+    pieces = [reader.push(chunk), reader.last()]
+    assert to_result(pieces).generations[0].message.usage_metadata is None
+    assert to_chunk(pieces[-1]).message.usage_metadata is None
+    assert to_chunk(pieces[-1]).message.response_metadata["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("how", ["hangs", "drips"])
+async def test_a_timeout_bounds_the_call_whatever_the_server_does(how, monkeypatch):
+    monkeypatch.setattr("openai_dspark.client.deadline.GRACE_S", 0.05)
+    with slow(how) as server, ChatDSpark(base_url=server.url, model="m", timeout=0.2) as model:
+        with pytest.raises(RequestTimeoutError, match=r"timeout of 0\.2 s"):
+            model.invoke(ASKED)
+        with pytest.raises(RequestTimeoutError, match=r"timeout of 0\.2 s"):
+            await model.ainvoke(ASKED)
+    assert len(server.told) == 2

@@ -30,6 +30,14 @@ REPLY = {
     "id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [],
 }  # fmt: skip
 CHUNK = {**REPLY, "object": "chat.completion.chunk"}
+ROLE, TOKEN = (
+    {**CHUNK, "choices": [{"index": 0, "delta": delta}]}
+    for delta in ({"role": "assistant", "content": ""}, {"content": "a"})
+)
+TEXT = {**CHUNK, "object": "text_completion"}
+TEXT_TOKEN = {
+    **TEXT, "choices": [{"index": 0, "text": "a", "finish_reason": None, "logprobs": None}],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -180,7 +188,7 @@ def test_retry_after_is_waited_for(monkeypatch):
 
 @pytest.mark.parametrize(
     "broken",
-    [stream(CHUNK, done=False), stream(CHUNK, {"error": {"message": "m", "type": "server_error"}})],
+    [stream(TOKEN, done=False), stream(TOKEN, {"error": {"message": "m", "type": "server_error"}})],
     ids=["cut", "error"],
 )
 def test_nothing_is_tried_again_after_the_first_token(broken):
@@ -191,6 +199,39 @@ def test_nothing_is_tried_again_after_the_first_token(broken):
         with pytest.raises((RemoteConnectionError, RemoteStatusError)):
             next(chunks)
     assert len(asked) == 1
+
+
+async def test_a_stream_that_is_lost_before_its_first_token_is_tried_again():
+    lost = stream(CHUNK, ROLE, done=False)
+    for whole in (stream(ROLE, TOKEN), stream(CHUNK, ROLE)):
+        transport, asked = failing([lost, lost, whole])
+        with Client("http://x/v1", model="m", transport=transport) as client:
+            assert len(list(client.chat_stream(CHAT))) == 2
+        assert len(asked) == 3
+    transport, asked = failing([lost, stream(ROLE, TOKEN)])
+    async with AsyncClient("http://x/v1", model="m", transport=transport) as other:
+        assert len([chunk async for chunk in other.chat_stream(CHAT)]) == 2
+    assert len(asked) == 2
+    transport, asked = failing([stream(TEXT, done=False), stream(TEXT, TEXT_TOKEN)])
+    with Client("http://x/v1", model="m", transport=transport) as client:
+        assert [len(chunk.choices) for chunk in client.complete_stream("a")] == [0, 1]
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_reasoning_goes_by_two_names(name):
+    said = {"role": "assistant", "content": "a", name: "because"}
+    choice = {"index": 0, "message": said, "finish_reason": "stop", "logprobs": None}
+    transport, _ = failing(
+        [
+            httpx.Response(200, json={**REPLY, "choices": [choice]}),
+            stream({**CHUNK, "choices": [{"index": 0, "delta": said}]}),
+        ]
+    )
+    with Client("http://x/v1", model="m", transport=transport) as client:
+        assert client.chat(CHAT).choices[0].message.reasoning_content == "because"
+        (chunk,) = client.chat_stream(CHAT)
+        assert chunk.choices[0].delta.reasoning_content == "because"
 
 
 def test_a_server_that_answers_something_else_is_an_error():
@@ -210,12 +251,42 @@ def test_labels_key_and_timeout_are_sent():
         assert sent["authorization"] == "Bearer k"
         assert (sent["x-agentspark-run"], sent["x-agentspark-step"]) == ("r", "2")
         assert (sent["x-agentspark-step-name"], sent["x-agentspark-arm"]) == ("s", "baseline")
-        assert sent["x-agentspark-timeout"] == "3"
+        assert 0 < float(sent["x-agentspark-timeout"]) <= 3
         assert asked[0].url == "http://x/v1/chat/completions"
         assert json.loads(asked[0].content) == {"model": "m", "messages": CHAT}
         with pytest.raises(InvalidRequestError, match="printable"):
             client.chat(CHAT, labels=Labels(run="a\nb"))
     assert "'k'" not in repr(client.settings)
+
+
+async def test_a_client_that_was_closed_says_so():
+    transport, asked = failing([httpx.Response(200, json=REPLY)])
+    client = Client("http://x/v1", model="m", transport=transport)
+    client.close()
+    for call in (client.chat, lambda chat: next(client.chat_stream(chat))):
+        with pytest.raises(RemoteConnectionError, match="was closed"):
+            call(CHAT)
+    other = AsyncClient("http://x/v1", model="m", transport=transport)
+    await other.close()
+    with pytest.raises(RemoteConnectionError, match="was closed"):
+        await other.chat(CHAT)
+    with pytest.raises(RemoteConnectionError, match="was closed"):
+        await anext(other.chat_stream(CHAT))
+    assert not asked
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_settings_that_no_request_could_carry_are_refused(kind):
+    for url in ("http://[::1/v1", "http://x:99999/v1", "http://x:y/v1", "http:///v1", "ftp://x"):
+        with pytest.raises(ConfigError, match="no address"):
+            kind(url)
+    for key in ("\u043a\u043b\u044e\u0447", "key\n"):
+        with pytest.raises(ConfigError, match="api_key") as caught:
+            kind(api_key=key)
+        assert key not in str(caught.value)
+    for headers in ({"x-a": "b\nc"}, {"x-\u00e9": "b"}, {"": "b"}, {"x-a": 5}):
+        with pytest.raises(ConfigError, match="header"):
+            kind(headers=headers)
 
 
 def test_what_cannot_be_is_refused():
@@ -225,11 +296,35 @@ def test_what_cannot_be_is_refused():
         Client(timeout=0)
     with Client() as client, pytest.raises(InvalidRequestError, match="which model"):
         client.chat(CHAT)
+    for timeout in (0, -1, float("nan"), float("inf")):
+        with Client(model="m") as client, pytest.raises(InvalidRequestError, match="timeout"):
+            client.chat(CHAT, timeout=timeout)
     with (
         Client("http://127.0.0.1:9/v1", model="m", max_retries=0) as client,
         pytest.raises(RemoteConnectionError, match="cannot be reached"),
     ):
         client.chat(CHAT)
+
+
+@pytest.mark.parametrize(
+    ("param", "asked"),
+    [
+        ("messages", {"messages": [{"role": "user", "content": "half \ud83d"}]}),
+        ("tools", {"messages": CHAT, "tools": [{"type": "function", "function": object()}]}),
+    ],
+)
+async def test_what_is_no_json_is_refused_by_name(param, asked):
+    with Client(model="m") as client:
+        with pytest.raises(InvalidRequestError, match=f"{param} cannot be sent") as caught:
+            client.chat(**asked)
+        assert caught.value.param == param
+        with pytest.raises(InvalidRequestError, match=param):
+            client.chat_stream(**asked)
+        with pytest.raises(InvalidRequestError, match="prompt"):
+            client.complete("\udc00")
+    async with AsyncClient(model="m") as other:
+        with pytest.raises(InvalidRequestError, match=f"{param} cannot be sent"):
+            await other.chat(**asked)
 
 
 @given(

@@ -1,0 +1,26 @@
+"""Ending a connection under a read that waits on it: httpx fixes a read's time before the first."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import httpx
+
+
+def hang_up(response: httpx.Response) -> bool:
+    """End the connection of ``response``; whether there was one that is not read to its end.
+
+    What has arrived can still be read.
+    """
+    stream = response.extensions.get("network_stream")
+    if stream is None or response.is_closed:
+        return False
+    found = stream.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        if isinstance(found, socket.socket):
+            # The plain socket's method: that of a TLS socket takes its state from under the reader.
+            socket.socket.shutdown(found, socket.SHUT_RDWR)
+        elif found is not None:
+            found.shutdown(socket.SHUT_RDWR)
+    return True
