@@ -36,18 +36,18 @@ SAMPLING_FIELDS = (
     "ignore_eos",
 )
 # What would change an answer elsewhere and nothing here. Whatever is in none of these lists
-# describes the line (a source, a kind, the answer that is hoped for), as every data set has it.
+# describes the line, as every data set has it: a source, the model that answered, its prompt as
+# one text, the choices of a question, the answer that is hoped for.
 _NOT_SERVED = frozenset((
-    "model", "prompt", "input", "instructions", "system", "functions", "function_call",
-    "prediction", "suffix", "n", "best_of", "logprobs", "top_logprobs", "logit_bias",
-    "logit_processors", "bad_words", "stop_token_ids", "stop_sequences", "max_completion_tokens",
-    "max_output_tokens", "max_new_tokens", "max_length", "do_sample", "num_beams", "typical_p",
-    "reasoning", "reasoning_effort", "thinking", "stream", "stream_options", "grammar",
-    "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
-    "structured_outputs", "chat_template", "chat_template_kwargs", "add_generation_prompt",
-    "continue_final_message", "sampling_params", "extra_body", "speculation", "verify",
-    "share_prefix", "cache_salt",
+    "functions", "function_call", "prediction", "n", "best_of", "logprobs", "top_logprobs",
+    "logit_bias", "logit_processors", "bad_words", "stop_token_ids", "stop_sequences",
+    "max_completion_tokens", "max_output_tokens", "max_new_tokens", "do_sample", "num_beams",
+    "typical_p", "reasoning_effort", "stream", "stream_options", "guided_json", "guided_regex",
+    "guided_choice", "guided_grammar", "structured_outputs", "chat_template",
+    "chat_template_kwargs", "add_generation_prompt", "continue_final_message", "sampling_params",
+    "extra_body", "speculation", "verify", "share_prefix", "cache_salt",
 ))  # fmt: skip
+_DESCRIBING = frozenset(("choices",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def read_asked(value: Mapping[str, Any], own: Collection[str], where: str) -> As
                 f"{where}: {name} is not served here. Take it out, or rename it where it only "
                 "describes the line."
             )
-        if (meant := likely.get(_plain(name))) is not None:
+        if name not in _DESCRIBING and (meant := likely.get(_plain(name))) is not None:
             raise DataError(f"{where}: {name} is not known; did you mean {meant}?")
     chat = {name: given[name] for name in CHAT_FIELDS if name in given}
     try:
