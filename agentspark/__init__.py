@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from agentspark.config import EngineConfig
     from agentspark.engine.chat_format import ChatFormat
     from agentspark.engine.engine import Engine
-    from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+    from agentspark.engine.params import Labels, RequestOptions
     from agentspark.engine.result import Completion
+    from agentspark.sampling.params import SamplingParams
 
 __version__ = "0.1.0"
 
@@ -35,7 +36,7 @@ _HOMES = {
     "EngineConfig": "agentspark.config",
     "Labels": "agentspark.engine.params",
     "RequestOptions": "agentspark.engine.params",
-    "SamplingParams": "agentspark.engine.params",
+    "SamplingParams": "agentspark.sampling.params",
 }
 
 

@@ -12,7 +12,7 @@ from agentspark.cli.arms import arm_options
 from agentspark.cli.transcripts import Transcript, read_transcripts
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import SamplingParams
+from agentspark.sampling.params import SamplingParams
 from agentspark.trace.record import ARMS
 from benchmarks.pairs import Pair, run_pairs
 from benchmarks.prompts import Prompt, read_prompts

@@ -9,9 +9,9 @@ from pydantic import JsonValue
 from agentspark.cli.arms import arm_options
 from agentspark.engine.engine import Engine
 from agentspark.engine.handle import Event, Handle
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.request import Request
 from agentspark.report.statistics import ratio
+from agentspark.sampling.params import SamplingParams
 from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agentspark.cli.arms import arm_options, in_turn
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.result import Completion
 from agentspark.report.statistics import known_median, ratio
+from agentspark.sampling.params import SamplingParams
 from agentspark.trace.record import ARMS, Arm
 from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from agentspark.cli.arms import arm_options, in_turn
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.result import Completion
 from agentspark.report.statistics import known_median, ratio
+from agentspark.sampling.params import SamplingParams
 from agentspark.trace.record import ARMS, Arm
 from benchmarks.progress import track
 from benchmarks.prompts import Prompt

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentspark.cli.arms import arm_options
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.result import Completion
+from agentspark.sampling.params import SamplingParams
 from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement
 from benchmarks.progress import track

@@ -8,8 +8,8 @@ from typing import Any
 from agentspark.cli.arms import arm_options
 from agentspark.cli.transcripts import Transcript
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import SamplingParams
 from agentspark.report.statistics import ratio
+from agentspark.sampling.params import SamplingParams
 from benchmarks.bench import Bench
 from benchmarks.measurement import Measurement
 from benchmarks.progress import track

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from agentspark.dspark.checkpoint import save_drafter
-from agentspark.engine.params import SamplingParams
 from agentspark.models import load_target
+from agentspark.sampling.params import SamplingParams
 from agentspark.train.blocks import Example
 from agentspark.train.build import new_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig

@@ -18,6 +18,7 @@ HEAVY = ("torch", "transformers", "numpy", "langchain_core")
         "agentspark",
         "agentspark.models",
         "agentspark.engine.params",
+        "agentspark.sampling.params",
         "agentspark.config",
         "agentspark.cli.app",
         "langchain_dspark",

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentspark.config import EngineConfig
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.errors import InvalidRequestError
+from agentspark.sampling.params import SamplingParams
 from langchain_dspark.arguments import (
     arguments,
     biases,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentspark.engine.chat_format import ChatFormat
-from agentspark.engine.params import SamplingParams
 from agentspark.errors import DataError, InvalidRequestError
+from agentspark.sampling.params import SamplingParams
 
 CHAT_FIELDS = (
     "tools",

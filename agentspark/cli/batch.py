@@ -11,8 +11,9 @@ from agentspark.errors import RequestError
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
-    from agentspark.engine.params import RequestOptions, SamplingParams
+    from agentspark.engine.params import RequestOptions
     from agentspark.engine.result import Completion
+    from agentspark.sampling.params import SamplingParams
 
 Answer = tuple[Prompt, "Completion | RequestError"]
 

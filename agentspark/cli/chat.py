@@ -12,8 +12,9 @@ from agentspark.cli.options import Drafter, Model, Source, drafter_name
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
-    from agentspark.engine.params import RequestOptions, SamplingParams
+    from agentspark.engine.params import RequestOptions
     from agentspark.engine.result import Completion
+    from agentspark.sampling.params import SamplingParams
 
 _LEAVE = frozenset(("/exit", "/quit"))
 
@@ -32,8 +33,9 @@ def chat(
 ) -> None:
     """Talk to a model; answers go to stdout, their figures to stderr."""
     from agentspark.engine.engine import Engine
-    from agentspark.engine.params import RequestOptions, SamplingParams
+    from agentspark.engine.params import RequestOptions
     from agentspark.errors import RequestError
+    from agentspark.sampling.params import SamplingParams
 
     sampling = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
     options = RequestOptions(speculation=speculation.value)

@@ -68,7 +68,8 @@ def generate(
     from agentspark.cli.jsonl import LinesFile
     from agentspark.cli.prompts import read_prompts
     from agentspark.engine.engine import Engine
-    from agentspark.engine.params import RequestOptions, SamplingParams
+    from agentspark.engine.params import RequestOptions
+    from agentspark.sampling.params import SamplingParams
 
     sampling = SamplingParams(
         max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_eos=ignore_eos

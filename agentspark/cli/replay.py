@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from agentspark.cli.transcripts import Transcript
     from agentspark.engine.engine import Engine
-    from agentspark.engine.params import SamplingParams
+    from agentspark.sampling.params import SamplingParams
     from agentspark.trace.record import Arm
 
 
@@ -56,8 +56,8 @@ def replay(
     from agentspark.cli.reporting import fresh_trace, show
     from agentspark.cli.transcripts import read_transcripts
     from agentspark.engine.engine import Engine
-    from agentspark.engine.params import SamplingParams
     from agentspark.report import compare_files
+    from agentspark.sampling.params import SamplingParams
     from agentspark.trace.record import ARMS
 
     wanted = parse_arms(arms)

@@ -12,10 +12,10 @@ from torch import Tensor
 from agentspark.drafting.masked import DraftMask
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.config import DrafterConfig
-from agentspark.engine.noise import PositionNoise
-from agentspark.engine.params import SamplingParams
 from agentspark.kv.batch import token_slots
 from agentspark.kv.store import KVStore, LayerShape
+from agentspark.sampling.noise import PositionNoise
+from agentspark.sampling.params import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)

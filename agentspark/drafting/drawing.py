@@ -11,8 +11,8 @@ from agentspark.drafting.drafter import DraftRequest
 from agentspark.drafting.masked import follow, mask_logits
 from agentspark.drafting.proposal import DraftProbs, Proposal
 from agentspark.dspark.model import DraftModel
-from agentspark.engine.draw import draw_tokens
-from agentspark.engine.sampler import argmax_ids, probabilities
+from agentspark.sampling.draw import draw_tokens
+from agentspark.sampling.sampler import argmax_ids, probabilities
 
 
 class BlockDraw:

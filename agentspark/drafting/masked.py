@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from agentspark.sampling.bits import Bits, allowed
 
 
 class DraftMask(Protocol):
     """What may come next in a request's draft."""
 
-    def row(self) -> NDArray[np.int32] | None:
+    def row(self) -> Bits | None:
         """One bit per token of the target's vocabulary, ``[1, W]``; ``None`` for anything."""
 
     def push(self, token: int) -> None:
@@ -40,11 +40,13 @@ def mask_logits(
         row = None if grammar is None else grammar.row()
         if row is None:
             continue
-        flat = np.unpackbits(row.view(np.uint8), bitorder="little").view(np.bool_)
-        allowed = torch.from_numpy(flat).to(logits.device)
-        allowed = allowed[: logits.shape[1]] if token_ids is None else allowed[token_ids]
-        if bool(allowed.any()):
-            masked[index].masked_fill_(~allowed, float("-inf"))
+        # A pruned vocabulary's tokens may be any of the target's, a whole one's are its first.
+        width = logits.shape[1] if token_ids is None else 32 * row.shape[1]
+        may_come = torch.from_numpy(allowed(row, width)[0]).to(logits.device)
+        if token_ids is not None:
+            may_come = may_come[token_ids]
+        if bool(may_come.any()):
+            masked[index].masked_fill_(~may_come, float("-inf"))
     return masked
 
 

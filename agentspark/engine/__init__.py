@@ -1,1 +1,1 @@
-"""Requests, sampling, verification, the loop, and the public engine."""
+"""Requests, verification, grammars, the loop, and the public engine."""

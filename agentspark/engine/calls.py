@@ -11,10 +11,11 @@ from agentspark.engine.chat_format import ChatFormat
 from agentspark.engine.chatting import chat_prompt
 from agentspark.engine.events import adelta_stream
 from agentspark.engine.handle import Handle
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
 from agentspark.engine.result import Completion, Delta
 from agentspark.models.target import Target
+from agentspark.sampling.params import SamplingParams
 
 Prompt = str | Sequence[int]
 Messages = Sequence[Mapping[str, Any]]

@@ -8,13 +8,13 @@ from collections.abc import Sequence as Seq
 import torch
 from torch import Tensor
 
-from agentspark.engine.grammar import bits as masks
-from agentspark.engine.grammar.bits import Bits
-from agentspark.engine.penalties import add_bias, ban_early_end
-from agentspark.engine.sampler import argmax_ids, probabilities, token_logprobs
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.verify import verify_greedy, verify_sampled
 from agentspark.errors import RequestError
+from agentspark.sampling import bits as masks
+from agentspark.sampling.bits import Bits
+from agentspark.sampling.penalties import add_bias, ban_early_end
+from agentspark.sampling.sampler import argmax_ids, probabilities, token_logprobs
 
 _log = logging.getLogger(__name__)
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from agentspark.drafting.choose import DraftRecord
 from agentspark.drafting.suffix import SuffixSource
-from agentspark.engine.draw import make_generator
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.handle import Handle
 from agentspark.engine.lineage import Lineage
-from agentspark.engine.noise import PositionNoise
 from agentspark.engine.output import OutputText
-from agentspark.engine.penalties import TokenHistory
 from agentspark.engine.request import Request
 from agentspark.engine.result import Counts
 from agentspark.engine.sequence import Sequence
 from agentspark.errors import InvalidRequestError
+from agentspark.sampling.draw import make_generator
+from agentspark.sampling.noise import PositionNoise
+from agentspark.sampling.penalties import TokenHistory
 from agentspark.trace.context import TraceContext
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.result import FinishReason
 from agentspark.engine.stops import StopMatcher
 from agentspark.models.text_stream import TextStream
 from agentspark.models.tools.answer import AnswerReader
 from agentspark.models.tools.call import AnswerDelta
+from agentspark.sampling.params import SamplingParams
 
 
 @dataclass(slots=True)

@@ -1,106 +1,16 @@
-"""What a caller may ask of one request: how to sample, how to speed up, how to label."""
+"""What a caller may ask of one request besides its sampling: how to speed up, how to label."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Literal, TypeGuard
+from typing import Literal
 
-from agentspark.errors import InvalidRequestError
+from agentspark.sampling.params import is_whole, unusable
 
 Speculation = Literal["auto", "dspark", "suffix", "off"]
 Verify = Literal["auto", "full"] | int
 
 SPECULATIONS: tuple[str, ...] = ("auto", "dspark", "suffix", "off")
-
-
-def _reject(param: str, value: object, want: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{param}={value!r} cannot be used: give {want}.", param=param)
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    """Whether ``value`` is a whole number by its type (``True`` and ``5.0`` are not)."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_real(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingParams:
-    """How the next token is chosen and when a request ends.
-
-    ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 are off. Penalties follow
-    the usual meaning: repetition (multiplicative, over prompt and output, 1 is off), presence and
-    frequency (subtractive, over the output, 0 is off). ``logprobs`` is the number of alternatives
-    reported beside the chosen token, ``None`` for no log-probabilities at all. ``logit_bias`` adds
-    to the logits of single tokens, as ``(token id, -100 to 100)`` pairs. With a ``seed`` the
-    output is the same every time, also with other options and in other company.
-    """
-
-    max_tokens: int = 256
-    min_tokens: int = 0
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    logprobs: int | None = None
-    logit_bias: tuple[tuple[int, float], ...] = ()
-    ignore_eos: bool = False
-
-    @property
-    def greedy(self) -> bool:
-        """Whether the most likely token is always taken."""
-        return self.temperature == 0.0
-
-    @property
-    def penalized(self) -> bool:
-        """Whether logits depend on the tokens seen so far."""
-        return (
-            self.repetition_penalty != 1.0
-            or self.presence_penalty != 0.0
-            or self.frequency_penalty != 0.0
-        )
-
-    def validate(self) -> None:
-        """Raise ``InvalidRequestError`` for the first field that cannot be served."""
-        if not is_whole(self.max_tokens) or self.max_tokens < 1:
-            raise _reject("max_tokens", self.max_tokens, "a whole number of at least 1")
-        if not is_whole(self.min_tokens) or not 0 <= self.min_tokens <= self.max_tokens:
-            raise _reject("min_tokens", self.min_tokens, "a whole number from 0 to max_tokens")
-        for name, low, high in (
-            ("temperature", 0.0, 100.0),
-            ("top_p", 0.0, 1.0),
-            ("min_p", 0.0, 1.0),
-            ("presence_penalty", -10.0, 10.0),
-            ("frequency_penalty", -10.0, 10.0),
-            # Less would make logits infinite.
-            ("repetition_penalty", 0.01, 10.0),
-        ):
-            value = getattr(self, name)
-            if not (_is_real(value) and math.isfinite(value) and low <= value <= high):
-                raise _reject(name, value, f"a finite number from {low:g} to {high:g}")
-        if self.top_p == 0.0:
-            raise _reject("top_p", self.top_p, "a number above 0 (1 turns it off)")
-        if not is_whole(self.top_k) or self.top_k < 0:
-            raise _reject("top_k", self.top_k, "0 (off) or a positive whole number")
-        if self.seed is not None and not is_whole(self.seed):
-            raise _reject("seed", self.seed, "None or a whole number")
-        stops = self.stop if isinstance(self.stop, tuple | list) else [None]
-        if not all(isinstance(text, str) and text for text in stops):
-            raise _reject("stop", self.stop, "strings that are not empty")
-        if self.logprobs is not None and not (is_whole(self.logprobs) and 0 <= self.logprobs <= 20):
-            raise _reject("logprobs", self.logprobs, "None or a whole number from 0 to 20")
-        for token, bias in self.logit_bias:
-            if not (is_whole(token) and token >= 0 and _is_real(bias) and abs(bias) <= 100.0):
-                raise _reject("logit_bias", {token: bias}, "token ids and -100 to 100")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +39,13 @@ class RequestOptions:
     def validate(self) -> None:
         """Raise ``InvalidRequestError`` for the first field that cannot be served."""
         if self.speculation not in SPECULATIONS:
-            raise _reject("speculation", self.speculation, "one of " + ", ".join(SPECULATIONS))
+            raise unusable("speculation", self.speculation, "one of " + ", ".join(SPECULATIONS))
         if not (self.verify in ("auto", "full") or (is_whole(self.verify) and self.verify >= 0)):
-            raise _reject("verify", self.verify, "'auto', 'full' or a whole number from 0")
+            raise unusable("verify", self.verify, "'auto', 'full' or a whole number from 0")
         if not isinstance(self.share_prefix, bool):
-            raise _reject("share_prefix", self.share_prefix, "True or False")
+            raise unusable("share_prefix", self.share_prefix, "True or False")
         if not isinstance(self.cache_salt, str | None):
-            raise _reject("cache_salt", self.cache_salt, "None or a string")
+            raise unusable("cache_salt", self.cache_salt, "None or a string")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +63,6 @@ class Labels:
         """Raise ``InvalidRequestError`` for the first field that no record could hold."""
         for name in ("run", "step_name", "step_kind", "parent", "arm"):
             if not isinstance(getattr(self, name), str | None):
-                raise _reject(name, getattr(self, name), "None or a string")
+                raise unusable(name, getattr(self, name), "None or a string")
         if self.step is not None and not is_whole(self.step):
-            raise _reject("step", self.step, "None or a whole number")
+            raise unusable("step", self.step, "None or a whole number")

@@ -12,9 +12,9 @@ import torch
 
 from agentspark.drafting.drafter import Drafter, DraftRequest
 from agentspark.dspark.costs import CostKey, CostTable, profile
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.runner import FlatRows, TargetRunner
 from agentspark.kv.blocks import BlockPool
+from agentspark.sampling.params import SamplingParams
 
 _ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 64, 128, 256)
 _DRAFTED = (1, 2, 4, 8)

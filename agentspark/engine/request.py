@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agentspark.engine.grammar.constraint import Constraint
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams, is_whole
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.errors import ContextLengthError, InvalidRequestError
 from agentspark.models.tools.answer import AnswerFormat
+from agentspark.sampling.params import SamplingParams, is_whole
 
 
 def new_request_id() -> str:

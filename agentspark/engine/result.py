@@ -8,6 +8,7 @@ from typing import Literal
 from agentspark.engine.params import Labels, RequestOptions
 from agentspark.models.tools.answer import Answer
 from agentspark.models.tools.call import AnswerDelta, ToolCall, ToolCallDelta
+from agentspark.sampling.logprob import TokenLogprob
 
 # ``tool_calls`` is a ``stop`` after at least one complete call.
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled", "error"]
@@ -60,15 +61,6 @@ class Timings:
     ttft_s: float | None = None
     decode_s: float | None = None
     total_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLogprob:
-    """Log-probability of a chosen token and of its best alternatives (natural log)."""
-
-    token_id: int
-    logprob: float
-    top: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(slots=True)

@@ -12,13 +12,14 @@ from agentspark.drafting.proposal import Proposal
 from agentspark.drafting.suffix import SuffixSession
 from agentspark.engine.grammar.state import GrammarState
 from agentspark.engine.handle import Handle
-from agentspark.engine.noise import PositionNoise
 from agentspark.engine.output import OutputText
-from agentspark.engine.params import SamplingParams
-from agentspark.engine.penalties import TokenHistory
 from agentspark.engine.request import Request
-from agentspark.engine.result import Counts, Timings, TokenLogprob
+from agentspark.engine.result import Counts, Timings
 from agentspark.kv.contract import PrefixMatch
+from agentspark.sampling.logprob import TokenLogprob
+from agentspark.sampling.noise import PositionNoise
+from agentspark.sampling.params import SamplingParams
+from agentspark.sampling.penalties import TokenHistory
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from agentspark.drafting.proposal import Proposal
-from agentspark.engine.draw import draw_row, uniforms
+from agentspark.sampling.draw import draw_row, uniforms
 
 
 def verify_greedy(argmax_ids: Sequence[int], drafts: Sequence[int]) -> tuple[int, int]:

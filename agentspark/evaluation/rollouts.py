@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from agentspark.drafting.proposal import Proposal
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams, Verify
+from agentspark.engine.params import RequestOptions, Verify
 from agentspark.engine.result import Completion
 from agentspark.errors import RequestError
 from agentspark.evaluation.contestants import Contestant
+from agentspark.sampling.params import SamplingParams
 
 BASELINE = Contestant("baseline", None, "off")
 _WARM_UP = SamplingParams(max_tokens=16, ignore_eos=True)

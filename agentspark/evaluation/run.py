@@ -11,12 +11,13 @@ import torch
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import SamplingParams, Verify
+from agentspark.engine.params import Verify
 from agentspark.errors import ConfigError, DataError, DrafterError
 from agentspark.evaluation.contestants import Contestant, by_engine
 from agentspark.evaluation.results import Difference, Entrant, Evaluation, Score, Setup
 from agentspark.evaluation.rollouts import EncodedPrompt, Turn, run_turns
 from agentspark.evaluation.scores import find_differences, score_turns
+from agentspark.sampling.params import SamplingParams
 from agentspark.trace.environment import describe_environment
 from agentspark.train.encoding import encode_prompt
 from agentspark.train.left_out import LeftOut

@@ -17,8 +17,10 @@ from agentspark.trace.record import Failure, Options, Sampling, StepRecord
 from agentspark.trace.runs import split_run
 
 if TYPE_CHECKING:
-    from agentspark.engine.params import Labels, RequestOptions, SamplingParams
-    from agentspark.engine.result import Completion, Timings, TokenLogprob
+    from agentspark.engine.params import Labels, RequestOptions
+    from agentspark.engine.result import Completion, Timings
+    from agentspark.sampling.logprob import TokenLogprob
+    from agentspark.sampling.params import SamplingParams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

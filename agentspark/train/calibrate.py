@@ -11,9 +11,10 @@ from agentspark.drafting.dspark import DSparkDrafter
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.calibration import Reliability, Temperatures, evaluate, fit
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.errors import TrainError
+from agentspark.sampling.params import SamplingParams
 
 # A probability of 0 or 1 has no finite logit.
 _EDGE = 1e-6

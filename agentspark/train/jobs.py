@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
+from agentspark.sampling.params import SamplingParams
 from agentspark.train.config import DataConfig
 from agentspark.train.encoding import encode_prompt, leaves_room
 from agentspark.train.left_out import LeftOut

@@ -8,7 +8,8 @@ from contextlib import closing
 from statistics import median
 
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
+from agentspark.sampling.params import SamplingParams
 from benchmarks.bench import Settings, warm_up
 from benchmarks.http.chats import Chat, read_chats
 from benchmarks.http.served import NAME, in_process

@@ -9,8 +9,8 @@ import pytest
 from agentspark.cli.asked import SAMPLING_FIELDS
 from agentspark.cli.prompts import read_prompts
 from agentspark.cli.transcripts import read_transcripts
-from agentspark.engine.params import SamplingParams
 from agentspark.errors import DataError
+from agentspark.sampling.params import SamplingParams
 
 HELLO = {"role": "user", "content": "hello"}
 TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}

@@ -10,8 +10,9 @@ import torch
 
 from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.models.target import load_target
+from agentspark.sampling.params import SamplingParams
 from agentspark.train.blocks import run_blocks
 from agentspark.train.build import initial_drafter, loaded_drafter
 from agentspark.train.features import TargetReader

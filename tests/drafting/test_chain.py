@@ -11,9 +11,9 @@ from agentspark.drafting.drafter import ContextRows, DraftRequest, context_slots
 from agentspark.dspark.backbone import Attend, plain_attend
 from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.model import ChainModel
-from agentspark.engine.draw import make_generator
-from agentspark.engine.params import SamplingParams
 from agentspark.kv.store import KVStore
+from agentspark.sampling.draw import make_generator
+from agentspark.sampling.params import SamplingParams
 
 BLOCK_TOKENS, VOCAB, DRAFTABLE = 16, 120, 80
 GREEDY = SamplingParams()

@@ -12,10 +12,10 @@ from agentspark.dspark.backbone import plain_attend
 from agentspark.dspark.calibration import Temperatures
 from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.model import DSparkModel
-from agentspark.engine.draw import make_generator
-from agentspark.engine.params import SamplingParams
 from agentspark.kv.batch import token_slots
 from agentspark.kv.store import KVStore, LayerShape
+from agentspark.sampling.draw import make_generator
+from agentspark.sampling.params import SamplingParams
 
 BLOCK_TOKENS, SIZE, VOCAB, DRAFTABLE = 16, 5, 120, 80
 GREEDY = SamplingParams()

@@ -13,9 +13,10 @@ from agentspark.config import EngineConfig
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.checkpoint import load_drafter, save_drafter
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.errors import TrainError
+from agentspark.sampling.params import SamplingParams
 from agentspark.train.calibrate import calibrate
 from tests.family_drafters import GREEDY, SHAPES, FamilyDir, prompts
 

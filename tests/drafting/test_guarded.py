@@ -9,8 +9,9 @@ import pytest
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
+from agentspark.sampling.params import SamplingParams
 
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0, ignore_eos=True)
 DRAFTED = RequestOptions(speculation="dspark", verify="full")

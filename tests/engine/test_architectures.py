@@ -10,9 +10,10 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.errors import ContextLengthError, UnsupportedModelError
+from agentspark.sampling.params import SamplingParams
 from tests.conftest import tiny_tokenizer
 
 from .test_equivalence import prompt

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.errors import InvalidRequestError
+from agentspark.sampling.params import SamplingParams
 
 PLAIN = RequestOptions(speculation="off", share_prefix=False)
 FULL = RequestOptions(verify="full")

@@ -14,10 +14,11 @@ import pytest
 from agentspark.config import EngineConfig
 from agentspark.engine.chat_format import ChatFormat
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.result import Completion, Delta
 from agentspark.errors import InvalidRequestError
 from agentspark.models import ChatTokenizer
+from agentspark.sampling.params import SamplingParams
 from tests.models.tools.templates import HERMES, OPENED
 
 PARAMETERS = {

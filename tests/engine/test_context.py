@@ -15,9 +15,10 @@ from agentspark.drafting.pace import DraftPace
 from agentspark.drafting.proposal import Proposal
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.runner import RowOutputs
 from agentspark.engine.sequence import Sequence
+from agentspark.sampling.params import SamplingParams
 
 BLOCK = 4
 GREEDY = SamplingParams(max_tokens=60, temperature=0.0, ignore_eos=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
+from agentspark.sampling.params import SamplingParams
 
 from .test_equivalence import GREEDY, prompt
 

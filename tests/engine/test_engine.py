@@ -12,7 +12,7 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.engine import choosing
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
 from agentspark.errors import (
@@ -26,6 +26,7 @@ from agentspark.errors import (
     RequestCancelledError,
     RequestError,
 )
+from agentspark.sampling.params import SamplingParams
 from agentspark.trace import Recorder, read_trace
 
 from .test_equivalence import GREEDY, PLAIN, prompt

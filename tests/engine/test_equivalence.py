@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams, Speculation
+from agentspark.engine.params import RequestOptions, Speculation
 from agentspark.engine.request import Request
 from agentspark.engine.result import Completion
+from agentspark.sampling.params import SamplingParams
 
 PLAIN = RequestOptions(speculation="off", share_prefix=False)
 GREEDY = SamplingParams(max_tokens=48, ignore_eos=True)

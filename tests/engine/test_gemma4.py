@@ -10,10 +10,11 @@ import torch
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.kv import attention
 from agentspark.models.layers import AttentionLayer
 from agentspark.models.target import load_target
+from agentspark.sampling.params import SamplingParams
 
 PLAIN = RequestOptions(speculation="off", share_prefix=False)
 GREEDY = SamplingParams(max_tokens=40, ignore_eos=True)

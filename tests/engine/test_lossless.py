@@ -20,14 +20,14 @@ from agentspark.config import EngineConfig
 from agentspark.drafting.drafter import ContextRows, Drafter, DraftRequest, context_slots
 from agentspark.drafting.loading import load_for_target
 from agentspark.engine.choosing import choose_tokens
-from agentspark.engine.draw import draw_rows, make_generator, uniforms
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.request import Request
-from agentspark.engine.sampler import probabilities
 from agentspark.engine.sequence import Sequence
 from agentspark.kv.store import KVStore
 from agentspark.models import load_target
+from agentspark.sampling.draw import draw_rows, make_generator, uniforms
+from agentspark.sampling.params import SamplingParams
+from agentspark.sampling.sampler import probabilities
 from agentspark.train.features import TargetReader
 from tests.engine.test_verify import p_value
 from tests.family_drafters import VOCAB, FamilyDir, prompts

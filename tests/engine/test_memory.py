@@ -9,10 +9,11 @@ import torch
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.kv.blocks import BlockPool, block_runs
 from agentspark.kv.store import KVStore, LayerShape
+from agentspark.sampling.params import SamplingParams
 from tests.engine.test_equivalence import PLAIN, prompt
 
 GREEDY = SamplingParams(max_tokens=24, ignore_eos=True)

@@ -7,7 +7,8 @@ import pytest
 from agentspark.drafting.pace import DraftPace
 from agentspark.engine import proposing
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
+from agentspark.sampling.params import SamplingParams
 
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0, ignore_eos=True)
 PROMPT = [(7 * i) % 200 + 3 for i in range(40)]

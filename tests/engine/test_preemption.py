@@ -10,11 +10,12 @@ import pytest
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.turn import Turn
 from agentspark.errors import ConfigError
+from agentspark.sampling.params import SamplingParams
 
 from .test_equivalence import PLAIN, prompt
 

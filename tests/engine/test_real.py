@@ -9,9 +9,10 @@ import pytest
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.kv.products import MOST_FLASH_KEYS
+from agentspark.sampling.params import SamplingParams
 
 pytestmark = pytest.mark.real
 

@@ -11,7 +11,8 @@ import pytest
 from agentspark.config import EngineConfig
 from agentspark.engine.chat_format import ChatFormat
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
+from agentspark.sampling.params import SamplingParams
 
 pytestmark = pytest.mark.real
 

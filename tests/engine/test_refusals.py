@@ -7,9 +7,10 @@ import math
 import pytest
 
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
 from agentspark.errors import ContextLengthError, InvalidRequestError
+from agentspark.sampling.params import SamplingParams
 
 from .test_equivalence import GREEDY
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from agentspark.drafting.proposal import DraftProbs, Proposal, one_hot
 from agentspark.engine import verify
-from agentspark.engine.draw import draw_row, draw_rows, draw_tokens, make_generator, uniforms
-from agentspark.engine.params import SamplingParams
-from agentspark.engine.sampler import probabilities
 from agentspark.engine.verify import verify_greedy, verify_sampled
+from agentspark.sampling.draw import draw_row, draw_rows, draw_tokens, make_generator, uniforms
+from agentspark.sampling.params import SamplingParams
+from agentspark.sampling.sampler import probabilities
 
 
 def test_greedy_keeps_what_the_target_would_have_said() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
+from agentspark.sampling.params import SamplingParams
 
 pytestmark = pytest.mark.gpu
 

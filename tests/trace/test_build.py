@@ -6,9 +6,11 @@ import json
 
 import pytest
 
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
-from agentspark.engine.result import Timings, TokenLogprob
+from agentspark.engine.params import Labels, RequestOptions
+from agentspark.engine.result import Timings
 from agentspark.errors import ContextLengthError, TraceWriteError
+from agentspark.sampling.logprob import TokenLogprob
+from agentspark.sampling.params import SamplingParams
 from agentspark.trace import (
     Detail,
     EngineFacts,

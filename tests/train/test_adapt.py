@@ -11,7 +11,7 @@ import pytest
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import Labels, SamplingParams
+from agentspark.engine.params import Labels
 from agentspark.errors import (
     ConfigError,
     DataError,
@@ -19,6 +19,7 @@ from agentspark.errors import (
     NotBetterError,
     TrainError,
 )
+from agentspark.sampling.params import SamplingParams
 from agentspark.train import adapt as adapt_module
 from agentspark.train.adapt import AdaptConfig, adapt_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig

@@ -14,8 +14,9 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
+from agentspark.sampling.params import SamplingParams
 from agentspark.train import regenerate as regenerate_module
 from agentspark.train.command import train_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
+from agentspark.sampling.params import SamplingParams
 from agentspark.trace.record import Arm
 from openai_dspark.server.auth import Caller
 from openai_dspark.server.errors import ApiError

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentspark.engine.result import Delta, TokenLogprob
+from agentspark.engine.result import Delta
 from agentspark.models.chat import ChatTokenizer
 from agentspark.models.text_stream import TextStream
+from agentspark.sampling.logprob import TokenLogprob
 from openai_dspark.wire.logprobs import (
     ChatLogprob,
     ChatLogprobs,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agentspark.engine.grammar import bits as masks
 from agentspark.engine.grammar.closing import Closing
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.grammar.kept import Compiled, KeptGrammars
@@ -16,6 +15,7 @@ from agentspark.engine.grammar.state import GrammarState
 from agentspark.engine.grammar.steering import Steering
 from agentspark.engine.grammar.tables import GrammarTables
 from agentspark.errors import InvalidRequestError
+from agentspark.sampling import bits as masks
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from agentspark.drafting.choose import extend
 from agentspark.drafting.proposal import Proposal, one_hot
-from agentspark.engine.grammar import bits as masks
 from agentspark.engine.grammar.state import GrammarState
+from agentspark.sampling import bits as masks
 
 SOURCE = "grammar"
 # A run of forced tokens is sure to be kept: it may be longer than a guess.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentspark.engine.grammar import bits as masks
-from agentspark.engine.grammar.bits import Bits
+from agentspark.sampling import bits as masks
+from agentspark.sampling.bits import Bits
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from agentspark.engine.grammar import bits as masks
-from agentspark.engine.grammar.bits import Bits
 from agentspark.engine.grammar.lookahead import Lookahead
 from agentspark.engine.grammar.steering import Steering
+from agentspark.sampling import bits as masks
+from agentspark.sampling.bits import Bits
 
 if TYPE_CHECKING:
     from llguidance import LLExecutor, LLMatcher

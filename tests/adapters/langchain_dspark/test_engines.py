@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from agentspark.config import EngineConfig
-from agentspark.engine.params import SamplingParams
 from agentspark.errors import EngineClosedError, ModelNotFoundError
+from agentspark.sampling.params import SamplingParams
 from langchain_dspark import ChatDSpark, engines
 from langchain_dspark.engines import EngineKey, Leases
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import openai
 import pytest
 
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.result import Completion, Counts, Delta, Timings
 from agentspark.models.tools.answer import AnswerFormat
 from agentspark.models.tools.formats import HERMES
 from agentspark.models.tools.reasoning import ReasoningFormat
+from agentspark.sampling.params import SamplingParams
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.responses.conversation import Conversation
 from openai_dspark.server.responses.events import EventWriter

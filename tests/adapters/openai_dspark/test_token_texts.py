@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agentspark.engine.result import Delta, TokenLogprob
+from agentspark.engine.result import Delta
+from agentspark.sampling.logprob import TokenLogprob
 from openai_dspark.server.tokens import TokenTexts
 
 

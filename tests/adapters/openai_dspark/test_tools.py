@@ -10,7 +10,8 @@ from jsonschema import validate
 from pydantic import BaseModel
 
 from agentspark.engine.chat_format import ChatFormat
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
+from agentspark.sampling.params import SamplingParams
 
 from ..serving import MODEL
 

@@ -7,7 +7,8 @@ import json
 import openai
 import pytest
 
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
+from agentspark.sampling.params import SamplingParams
 
 from ..serving import MODEL
 

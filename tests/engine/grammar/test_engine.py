@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from agentspark.engine.engine import Engine
 from agentspark.engine.grammar.constraint import Constraint
-from agentspark.engine.params import RequestOptions, SamplingParams, Speculation
+from agentspark.engine.params import RequestOptions, Speculation
 from agentspark.engine.request import Request
 from agentspark.engine.result import Completion
 from agentspark.errors import InvalidRequestError
+from agentspark.sampling.params import SamplingParams
 from benchmarks.random_schemas import random_schema
 from tests.engine.grammar.shortest import shortest
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from agentspark.engine import intake
-from agentspark.engine.draw import make_generator
 from agentspark.engine.engine import Engine
 from agentspark.engine.grammar.constraint import Constraint
-from agentspark.engine.params import RequestOptions, SamplingParams
+from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
+from agentspark.sampling.draw import make_generator
+from agentspark.sampling.params import SamplingParams
 
 DRAWS = 800
 PROMPT = list(range(40, 70))

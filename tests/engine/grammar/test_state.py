@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentspark.engine.grammar import bits
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.grammar.state import GrammarState
+from agentspark.sampling import bits
 from benchmarks.random_schemas import random_schema
 
 VOCAB = 512
@@ -92,16 +92,6 @@ def test_a_token_that_is_not_allowed_is_a_failure(compiler: GrammarCompiler) -> 
     state = compiler.state(Constraint.regex("a[bc]+d"), 1000)
     state.advance([5])
     assert state.failure
-
-
-def test_an_end_is_cleared_only_where_something_else_is_left() -> None:
-    rows = bits.all_allowed(3, 64)
-    bits.leave(rows, 1, 31)
-    bits.clear(rows, 2, (31, 2))
-    allowed = bits.allowed(rows, 64)
-    assert not allowed[0, 31] and not allowed[0, 2] and allowed[0].sum() == 62
-    assert allowed[1].nonzero()[0].tolist() == [31]
-    assert allowed[2].all()
 
 
 def test_compiled_grammars_are_kept(compiler: GrammarCompiler) -> None:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentspark.engine.grammar import bits
 from agentspark.engine.grammar.answers import AnswerGrammar, Callable
 from agentspark.engine.grammar.closing import Closing
 from agentspark.engine.grammar.compiler import GrammarCompiler
@@ -22,6 +21,7 @@ from agentspark.engine.grammar.search import Search
 from agentspark.engine.grammar.state import GrammarState
 from agentspark.models.tools.formats import HERMES, MISTRAL
 from agentspark.models.tools.reasoning import ReasoningFormat
+from agentspark.sampling import bits
 from benchmarks.random_schemas import random_schema, random_tools
 from tests.engine.grammar.shortest import shortest
 

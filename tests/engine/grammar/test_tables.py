@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentspark.engine.grammar import bits
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.grammar.tables import GrammarTables
+from agentspark.sampling import bits
 
 VOCAB, END = 512, 2
 

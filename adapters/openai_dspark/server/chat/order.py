@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agentspark.engine.chat_format import ChatFormat
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request, new_request_id
 from agentspark.engine.result import Completion
+from agentspark.sampling.params import SamplingParams
 from openai_dspark.server.auth import Caller
 from openai_dspark.server.chat.reply import message_of
 from openai_dspark.server.errors import ApiError

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from agentspark.engine.chat_format import ChatFormat
 from agentspark.engine.grammar.constraint import Constraint
-from agentspark.engine.params import Labels, RequestOptions, SamplingParams
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
+from agentspark.sampling.params import SamplingParams
 from openai_dspark.server.auth import Caller
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.labels import read_labels

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agentspark.engine.params import SamplingParams
 from agentspark.engine.result import Completion
+from agentspark.sampling.params import SamplingParams
 from openai_dspark.server.usage import metrics_of
 from openai_dspark.wire.response_reply import (
     Incomplete,

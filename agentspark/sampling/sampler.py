@@ -21,9 +21,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agentspark.engine.cuts import cut_rows
-from agentspark.engine.params import SamplingParams
-from agentspark.engine.result import TokenLogprob
+from agentspark.sampling.cuts import cut_rows
+from agentspark.sampling.logprob import TokenLogprob
+from agentspark.sampling.params import SamplingParams
 
 
 def argmax_ids(logits: Tensor) -> list[int]:

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agentspark.engine import cuts
-from agentspark.engine.cuts import cut_rows
-from agentspark.engine.draw import draw_rows, draw_tokens, make_generator
-from agentspark.engine.params import SamplingParams
-from agentspark.engine.penalties import TokenHistory, ban_early_end
-from agentspark.engine.sampler import argmax_ids, probabilities, token_logprobs
+from agentspark.sampling import cuts
+from agentspark.sampling.cuts import cut_rows
+from agentspark.sampling.draw import draw_rows, draw_tokens, make_generator
+from agentspark.sampling.params import SamplingParams
+from agentspark.sampling.penalties import TokenHistory, ban_early_end
+from agentspark.sampling.sampler import argmax_ids, probabilities, token_logprobs
 
 
 def reference(logits: list[float], p: SamplingParams) -> list[float]:

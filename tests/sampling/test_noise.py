@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from agentspark.engine.noise import PositionNoise
+from agentspark.sampling.noise import PositionNoise
 
 
 def test_the_same_seed_and_position_give_the_same_row() -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agentspark.engine.params import SamplingParams
+from agentspark.sampling.params import SamplingParams
 
 # A row's most likely tokens: those above the first of these that leaves enough of them.
 _CANDIDATES_ABOVE = (1e-4, 1e-7, 0.0)

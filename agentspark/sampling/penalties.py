@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from agentspark.engine.params import SamplingParams
+from agentspark.sampling.params import SamplingParams
 
 
 class TokenHistory:

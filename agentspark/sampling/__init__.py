@@ -1,0 +1,1 @@
+"""From logits to tokens: parameters, masks, penalties, cuts and draws; pure, no models."""
