@@ -107,7 +107,7 @@ STORIES = (
             _list("I look at what there is.", "agentspark/trace"),
             _read("The record's file comes first.", "agentspark/trace/record.py", 1),
             _read("The rest of the fields follow.", "agentspark/trace/record.py", 60),
-            _read("Now how a record is made.", "agentspark/trace/build.py", 50),
+            _read("Now how a record is made.", "agentspark/engine/recording.py", 30),
             _read("Durations are rounded milliseconds.", "agentspark/trace/recorder.py", 26),
             _outline("Each record is one append.", "agentspark/trace/reader.py"),
             _search("The reader forgives a torn line.", "torn", "agentspark"),

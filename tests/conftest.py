@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
+    from agentspark.engine.result import Completion
     from agentspark.train.store import FeatureStore
     from tests.family_drafters import FamilyDir
 
@@ -242,3 +243,11 @@ def family_dir(tiny_target_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
 def cost_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the engines of the tests keep their cost tables."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def make_completion() -> Callable[..., Completion]:
+    """Makes a finished request, any field of it changed."""
+    from tests.completions import completion
+
+    return completion

@@ -19,6 +19,7 @@ from agentspark.engine.handle import Handle
 from agentspark.engine.intake import Intake
 from agentspark.engine.loop import EngineLoop
 from agentspark.engine.proposing import DraftWatcher, RoundWatcher
+from agentspark.engine.recording import from_completion
 from agentspark.engine.request import Request
 from agentspark.engine.result import Completion, FinishReason
 from agentspark.engine.sequence import Sequence
@@ -27,9 +28,9 @@ from agentspark.engine.turn import Turn
 from agentspark.errors import ConfigError, TraceWriteError
 from agentspark.models.target import Target
 from agentspark.models.tools.call import said
-from agentspark.trace.build import EngineFacts, from_completion
 from agentspark.trace.context import TraceContext
 from agentspark.trace.environment import Environment, describe_environment
+from agentspark.trace.facts import EngineFacts
 from agentspark.trace.recorder import Recorder
 
 _log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.handle import Handle
 from agentspark.engine.lineage import Lineage
 from agentspark.engine.output import OutputText
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
 from agentspark.engine.result import Counts
 from agentspark.engine.sequence import Sequence
@@ -44,8 +45,8 @@ class Intake:
         request.validate(vocab_size=spec.vocab_size, max_context=self._parts.max_context)
         request = dataclasses.replace(
             request,
-            labels=self._context.label(request.labels),
-            options=self._context.limit(request.options),
+            labels=labelled(request.labels, self._context),
+            options=limited(request.options, self._context),
         )
         if request.options.speculation == "dspark" and self._parts.drafter is None:
             raise InvalidRequestError(
@@ -103,3 +104,16 @@ class Intake:
         if labels.run is None or not request.options.share_prefix:
             return None
         return (request.options.cache_salt, labels.run, labels.arm)
+
+
+def labelled(labels: Labels, context: TraceContext) -> Labels:
+    """The labels, completed by what ``context`` knows of the run, the step and the arm."""
+    place = context.place(run=labels.run, step=labels.step, arm=labels.arm)
+    return dataclasses.replace(labels, run=place.run, step=place.step, arm=place.arm)
+
+
+def limited(options: RequestOptions, context: TraceContext) -> RequestOptions:
+    """The options that the arm allows: no speculation and no shared prefix in the baseline."""
+    if context.arm != "baseline":
+        return options
+    return dataclasses.replace(options, speculation="off", share_prefix=False)

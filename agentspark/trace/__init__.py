@@ -5,10 +5,11 @@ A leaf: every room may write to it, it imports none of them.
 
 from __future__ import annotations
 
-from agentspark.trace.build import Detail, EngineFacts, from_completion
-from agentspark.trace.context import TraceContext
+from agentspark.trace.context import Place, TraceContext
 from agentspark.trace.cost import DEFAULT_PRICES, PriceTable, cost_of
+from agentspark.trace.detail import Detail
 from agentspark.trace.environment import Environment, describe_environment
+from agentspark.trace.facts import EngineFacts
 from agentspark.trace.hashing import token_hash
 from agentspark.trace.reader import TraceFile, read_trace, read_traces
 from agentspark.trace.record import ARMS, SCHEMA_VERSION, Arm, Cost, StepRecord
@@ -24,6 +25,7 @@ __all__ = [
     "Detail",
     "EngineFacts",
     "Environment",
+    "Place",
     "PriceTable",
     "Recorder",
     "StepRecord",
@@ -31,7 +33,6 @@ __all__ = [
     "TraceFile",
     "cost_of",
     "describe_environment",
-    "from_completion",
     "read_trace",
     "read_traces",
     "run_label",

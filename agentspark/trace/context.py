@@ -5,20 +5,16 @@ This is the one place where those environment variables are read and written.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from agentspark.errors import ConfigError
-from agentspark.trace.build import Detail
+from agentspark.trace.detail import Detail
 from agentspark.trace.ledger import RunLedger
 from agentspark.trace.record import ARMS, Arm
 from agentspark.trace.runs import run_label, split_run
-
-if TYPE_CHECKING:
-    from agentspark.engine.params import Labels, RequestOptions
 
 ARM_VARIABLE = "AGENTSPARK_ARM"
 TRACE_VARIABLE = "AGENTSPARK_TRACE"
@@ -26,13 +22,21 @@ RUN_VARIABLE = "AGENTSPARK_RUN"
 TOKENS_VARIABLE = "AGENTSPARK_TRACE_TOKENS"
 
 
+class Place(NamedTuple):
+    """Where one call stands: its run, its step in that, its arm."""
+
+    run: str | None
+    step: int | None
+    arm: str | None
+
+
 class TraceContext:
     """The arm, run and trace file that apply to this process; all may be ``None``.
 
     ``tokens`` asks for the token ids of prompts and outputs in every record (private data).
 
-    An engine asks it twice per request, at submission: ``label`` completes the labels and
-    ``limit`` turns acceleration off in the baseline arm. Thread-safe.
+    An engine asks it at the submission of each request: ``place`` says where the call stands.
+    Thread-safe.
     """
 
     def __init__(
@@ -94,24 +98,19 @@ class TraceContext:
         every = tokens or self.tokens
         return Detail(prompt_token_ids=every, output_token_ids=every or self.arm is not None)
 
-    def label(self, labels: Labels) -> Labels:
-        """Complete a request's labels, in the order of submission.
+    def place(
+        self, *, run: str | None = None, step: int | None = None, arm: str | None = None
+    ) -> Place:
+        """Complete where a call says it stands, in the order of submission.
 
-        This context's arm wins over the labels' one. The run stays the script's own where it
+        This context's arm wins over the call's one. The run stays the script's own where it
         names one, with this context's repetition; a call of a known run that has no step number
         gets the run's next one, from 1, counted over all engines that write the same file.
         """
-        run, arm = self._run(labels.run), self.arm or labels.arm
-        step = labels.step
+        run, arm = self._run(run), self.arm or arm
         if run is not None:
             step = self._ledger.next_step(run, arm, step)
-        return dataclasses.replace(labels, run=run, step=step, arm=arm)
-
-    def limit(self, options: RequestOptions) -> RequestOptions:
-        """The options that this arm allows: no speculation and no shared prefix in the baseline."""
-        if self.arm != "baseline":
-            return options
-        return dataclasses.replace(options, speculation="off", share_prefix=False)
+        return Place(run, step, arm)
 
     def _run(self, run: str | None) -> str | None:
         repeat = split_run(self.run)[1]

@@ -20,15 +20,16 @@ SCRIPT = """
 import sys, time
 from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.result import Completion, Counts, Timings
-from agentspark.trace import Recorder, TraceContext, from_completion
+from agentspark.engine.recording import from_completion
+from agentspark.trace import Recorder, TraceContext
 
 context = TraceContext.from_environment()
 recorder = Recorder.choose(None, context)
 print("working", flush=True)
 for number in range(3):
-    labels = context.label(Labels(step_name=f"call {number}"))
-    options = context.limit(RequestOptions())
-    plain = options.speculation == "off"
+    labels = Labels(step_name=f"call {number}", **context.place()._asdict())
+    plain = context.arm == "baseline"
+    options = RequestOptions(speculation="off", share_prefix=False) if plain else RequestOptions()
     recorder.write(
         from_completion(
             Completion(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agentspark.engine.params import Labels, RequestOptions
 from agentspark.errors import ConfigError
-from agentspark.trace import TraceContext, run_label, split_run
+from agentspark.trace import Place, TraceContext, run_label, split_run
 from agentspark.trace.runs import RunMemory
 
 
@@ -29,11 +28,9 @@ def test_the_trace_path_is_absolute_for_scripts_that_change_folder():
 
 def test_an_empty_environment_changes_nothing():
     context = TraceContext.from_environment({"AGENTSPARK_ARM": "", "AGENTSPARK_RUN": ""})
-    labels, options = Labels(step_name="read"), RequestOptions()
 
     assert context.to_environment() == {}
-    assert context.label(labels) == labels
-    assert context.limit(options) is options
+    assert context.place() == Place(None, None, None)
     assert not context.detail().output_token_ids
 
 
@@ -46,15 +43,6 @@ def test_the_process_environment_is_read(monkeypatch):
 def test_unknown_arm():
     with pytest.raises(ConfigError, match="'fast' is no arm: use baseline or accelerated"):
         TraceContext.from_environment({"AGENTSPARK_ARM": "fast"})
-
-
-def test_the_baseline_neither_drafts_nor_shares():
-    options = RequestOptions(speculation="suffix", cache_salt="tenant")
-
-    limited = TraceContext(arm="baseline").limit(options)
-
-    assert limited == RequestOptions(speculation="off", share_prefix=False, cache_salt="tenant")
-    assert TraceContext(arm="accelerated").limit(options) is options
 
 
 def test_in_an_arm_output_ids_are_kept_to_find_where_outputs_part():
@@ -88,7 +76,7 @@ def test_asking_for_token_ids_survives_the_environment():
 def test_steps_are_numbered_in_the_order_of_submission():
     context = TraceContext(arm="baseline", run="agent::r1")
 
-    steps = [context.label(Labels()).step for _ in range(3)]
+    steps = [context.place().step for _ in range(3)]
 
     assert steps == [1, 2, 3]
 
@@ -96,27 +84,27 @@ def test_steps_are_numbered_in_the_order_of_submission():
 def test_numbering_goes_on_after_the_scripts_own_numbers():
     context = TraceContext()
 
-    given = [context.label(Labels(run="a", step=step)).step for step in (None, 7, None, 3, None)]
+    given = [context.place(run="a", step=step).step for step in (None, 7, None, 3, None)]
 
     assert given == [1, 7, 8, 3, 9]
-    assert context.label(Labels(run="b")).step == 1
+    assert context.place(run="b").step == 1
 
 
 def test_calls_of_no_run_have_no_number():
-    assert TraceContext().label(Labels()).step is None
+    assert TraceContext().place().step is None
 
 
 def test_the_scripts_own_run_is_kept_with_the_repetition():
     context = TraceContext(arm="baseline", run="agent::r2")
 
-    assert context.label(Labels()).run == "agent::r2"
-    assert context.label(Labels(run="task-7")).run == "task-7::r2"
-    assert context.label(Labels(run="task-7::r5")).run == "task-7::r5"
+    assert context.place().run == "agent::r2"
+    assert context.place(run="task-7").run == "task-7::r2"
+    assert context.place(run="task-7::r5").run == "task-7::r5"
 
 
 def test_the_comparisons_arm_wins():
-    assert TraceContext(arm="baseline").label(Labels(arm="accelerated")).arm == "baseline"
-    assert TraceContext().label(Labels(arm="accelerated")).arm == "accelerated"
+    assert TraceContext(arm="baseline").place(arm="accelerated").arm == "baseline"
+    assert TraceContext().place(arm="accelerated").arm == "accelerated"
 
 
 def test_threads_never_get_the_same_number():
@@ -125,7 +113,7 @@ def test_threads_never_get_the_same_number():
 
     def work() -> None:
         for _ in range(200):
-            got.append(context.label(Labels()).step)
+            got.append(context.place().step)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

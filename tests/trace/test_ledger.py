@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from agentspark.engine.params import Labels
+from agentspark.engine.recording import from_completion
 from agentspark.engine.result import Timings
-from agentspark.trace import Recorder, TraceContext, from_completion, read_trace
+from agentspark.trace import Recorder, TraceContext, read_trace
 
 
 def test_engines_that_write_one_file_number_their_calls_together(tmp_path):
     contexts = [TraceContext(trace=tmp_path / "t.jsonl", run="agent") for _ in range(2)]
     recorders = [Recorder.choose(None, context) for context in contexts]
 
-    steps = [contexts[turn % 2].label(Labels()).step for turn in range(4)]
+    steps = [contexts[turn % 2].place().step for turn in range(4)]
 
     assert steps == [1, 2, 3, 4]
     assert all(recorder is not None for recorder in recorders)
@@ -26,7 +27,7 @@ def test_an_engine_that_comes_after_another_goes_on_with_its_numbers(
         context = TraceContext()
         recorder = Recorder.choose(path, context)
         assert recorder is not None
-        labels = context.label(Labels(run="agent"))
+        labels = Labels(**context.place(run="agent")._asdict())
         recorder.write(from_completion(make_completion(labels=labels)))
         recorder.close()
         steps.append(labels.step)
@@ -39,7 +40,7 @@ def test_files_and_engines_without_one_number_for_themselves(tmp_path):
     for path in (tmp_path / "a.jsonl", tmp_path / "b.jsonl", None, None):
         context = TraceContext()
         Recorder.choose(path, context)
-        steps.append(context.label(Labels(run="agent")).step)
+        steps.append(context.place(run="agent").step)
 
     assert steps == [1, 1, 1, 1]
 
@@ -62,7 +63,7 @@ def test_a_file_that_was_replaced_begins_anew(tmp_path, make_completion):
         context = TraceContext()
         recorder = Recorder.choose(path, context)
         assert recorder is not None
-        labels = context.label(Labels(run="agent"))
+        labels = Labels(**context.place(run="agent")._asdict())
         timings = Timings(start, total_s=1.0)
         recorder.write(from_completion(make_completion(labels=labels, timings=timings)))
         recorder.close()

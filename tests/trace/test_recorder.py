@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentspark.engine.params import Labels
+from agentspark.engine.recording import from_completion
 from agentspark.engine.result import Timings
 from agentspark.errors import TraceWriteError
-from agentspark.trace import Recorder, StepRecord, TraceContext, from_completion, read_trace
+from agentspark.trace import Recorder, StepRecord, TraceContext, read_trace
 
 FULL_DISK = Path("/dev/full")
 NOW = "2026-11-23T12:00:00Z"

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from agentspark.engine.params import Labels
+from agentspark.engine.recording import from_completion
 from agentspark.engine.result import Completion, Counts, Timings
 from agentspark.errors import DataError, TraceFormatError
 from agentspark.sampling.params import SamplingParams
-from agentspark.trace import Detail, Recorder, StepRecord, from_completion
+from agentspark.trace import Detail, Recorder, StepRecord
 from agentspark.train.traces import HELD_OUT_SHARE, read_trace_steps
 
 

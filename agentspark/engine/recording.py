@@ -1,9 +1,8 @@
-"""From a finished request to its trace record."""
+"""From a finished request to its trace record; loads nothing heavy."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ from pydantic import ValidationError
 
 from agentspark.errors import TraceWriteError
 from agentspark.trace.cost import PriceTable, cost_of
-from agentspark.trace.environment import Environment
+from agentspark.trace.detail import Detail
+from agentspark.trace.facts import EngineFacts
 from agentspark.trace.hashing import token_hash
 from agentspark.trace.record import Failure, Options, Sampling, StepRecord
 from agentspark.trace.runs import split_run
@@ -21,26 +21,6 @@ if TYPE_CHECKING:
     from agentspark.engine.result import Completion, Timings
     from agentspark.sampling.logprob import TokenLogprob
     from agentspark.sampling.params import SamplingParams
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
-    """What a record carries beyond counts and hashes; prompts and outputs may be private."""
-
-    prompt_token_ids: bool = False
-    output_token_ids: bool = False
-    output_margins: bool = False
-    text: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFacts:
-    """What is the same for every record of one engine; ``None`` is unknown."""
-
-    exact: bool | None = None
-    dtype: str | None = None
-    device: str | None = None
-    environment: Environment | None = None
 
 
 def from_completion(

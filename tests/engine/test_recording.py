@@ -7,6 +7,7 @@ import json
 import pytest
 
 from agentspark.engine.params import Labels, RequestOptions
+from agentspark.engine.recording import from_completion, margins_of
 from agentspark.engine.result import Timings
 from agentspark.errors import ContextLengthError, TraceWriteError
 from agentspark.sampling.logprob import TokenLogprob
@@ -16,10 +17,8 @@ from agentspark.trace import (
     EngineFacts,
     PriceTable,
     describe_environment,
-    from_completion,
     token_hash,
 )
-from agentspark.trace.build import margins_of
 
 
 def test_every_count_and_time_arrives(make_completion):

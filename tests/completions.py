@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.result import Completion, Counts, Timings
@@ -29,8 +26,3 @@ def completion(**changed: Any) -> Completion:
         "options": RequestOptions(),
     }
     return Completion(**{**fields, **changed})
-
-
-@pytest.fixture
-def make_completion() -> Callable[..., Completion]:
-    return completion
