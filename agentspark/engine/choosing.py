@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from agentspark.engine.parting import common
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.verify import verify_greedy, verify_sampled
 from agentspark.errors import RequestError
@@ -19,9 +21,17 @@ from agentspark.sampling.sampler import argmax_ids, probabilities, token_logprob
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The tokens that a round commits to one sequence; the first ``accepted`` were drafts."""
+
+    tokens: list[int]
+    accepted: int
+
+
 def choose_tokens(
     sequences: Seq[Sequence], logits: Tensor, end_ids: frozenset[int]
-) -> list[list[int] | RequestError]:
+) -> list[Choice | RequestError]:
     """Per sequence, the tokens this round commits: its accepted drafts and the token after them.
 
     A grammar goes along at once: it may be complete before the last of them, or have something
@@ -33,22 +43,34 @@ def choose_tokens(
     best: list[int] | None = None
     if any(sequence.plain_greedy for sequence in sequences):
         best = argmax_ids(logits)
-    chosen: list[list[int] | RequestError] = []
+    chosen: list[Choice | RequestError] = []
     row = 0
     for sequence in sequences:
         rows = slice(row, row + 1 + len(sequence.proposal))
         row = rows.stop
         if sequence.plain_greedy and best is not None:
-            accepted, bonus = verify_greedy(best[rows], sequence.proposal.token_ids)
-            chosen.append([*sequence.proposal.token_ids[:accepted], bonus])
+            verified = verify_greedy(best[rows], sequence.proposal.token_ids)
+            chosen.append(_choice(sequence, *verified))
             continue
         try:
-            accepted, bonus = _processed(sequence, logits[rows], end_ids)
-            tokens = [*sequence.proposal.token_ids[:accepted], bonus]
-            chosen.append(tokens if sequence.grammar is None else sequence.grammar.advance(tokens))
+            verified = _processed(sequence, logits[rows], end_ids)
+            chosen.append(_choice(sequence, *verified))
         except Exception as error:
             chosen.append(_failure(sequence, error))
     return chosen
+
+
+def _choice(sequence: Sequence, accepted: int, bonus: int) -> Choice:
+    """The accepted drafts and the token after them, or what a grammar makes of these."""
+    drafts = sequence.proposal.token_ids
+    tokens = [*drafts[:accepted], bonus]
+    if sequence.grammar is None:
+        return Choice(tokens, accepted)
+    said = sequence.grammar.advance(tokens)
+    if sequence.grammar.complete:
+        # Its end may be a draft, or a draft's token that was said for another reason.
+        return Choice(said, common(drafts, said))
+    return Choice(said, min(accepted, len(said) - 1))
 
 
 def _failure(sequence: Sequence, error: Exception) -> RequestError:

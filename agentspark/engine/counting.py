@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentspark.engine.parting import common
 from agentspark.engine.sequence import Sequence
 
 
@@ -16,11 +17,6 @@ def count_round(sequence: Sequence, verified: int, accepted: int) -> None:
     histogram[accepted] += 1
     if sequence.copies is not None and sequence.copies.predicted(sequence.copy):
         drafts = sequence.proposal.token_ids[:verified]
-        predicted = _common(drafts, sequence.copy.token_ids)
+        predicted = common(drafts, sequence.copy.token_ids)
         counts.prediction_accepted += min(accepted, predicted)
         counts.prediction_rejected += max(predicted - accepted, 0)
-
-
-def _common(a: list[int], b: list[int]) -> int:
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))

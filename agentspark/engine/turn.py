@@ -16,6 +16,7 @@ from agentspark.engine.counting import count_round
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.output import Emitted
+from agentspark.engine.parting import common
 from agentspark.engine.proposing import Proposing
 from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
@@ -147,7 +148,7 @@ class Turn:
         best = 0
         for other in self.running:
             if not other.decoding and other.namespace == sequence.namespace:
-                best = max(best, _common(sequence.tokens[:-1], other.tokens))
+                best = max(best, common(sequence.tokens[:-1], other.tokens))
         return best // size * size > self.memory.cached_prefix(sequence) if best else False
 
     # -- plan ----------------------------------------------------------------------------------
@@ -208,9 +209,9 @@ class Turn:
         choosing = [*decoding, *started]
         chosen = choose_tokens(choosing, outputs.logits, self.end_ids) if choosing else []
         accepted = {
-            sequence: _accepted(sequence, tokens)
-            for sequence, tokens in zip(decoding, chosen, strict=False)
-            if not isinstance(tokens, RequestError)
+            sequence: choice.accepted
+            for sequence, choice in zip(decoding, chosen, strict=False)
+            if not isinstance(choice, RequestError)
         }
         # An anchor's row is kept with those of its accepted drafts.
         kept = {sequence: 1 + count for sequence, count in accepted.items()}
@@ -219,15 +220,15 @@ class Turn:
             sequence.computed += count
         self._publish(chunks)
         row = 0
-        for sequence, tokens in zip(choosing, chosen, strict=True):
+        for sequence, choice in zip(choosing, chosen, strict=True):
             verified = len(sequence.proposal)
             raw = outputs.logits[row : row + 1 + verified]
             row += 1 + verified
-            if isinstance(tokens, RequestError):
-                self._fail(sequence, tokens)
+            if isinstance(choice, RequestError):
+                self._fail(sequence, choice)
                 continue
             sequence.computed += kept.get(sequence, 0)
-            self._emit(sequence, tokens, raw, accepted.get(sequence))
+            self._emit(sequence, choice.tokens, raw, accepted.get(sequence))
 
     def _emit(
         self, sequence: Sequence, tokens: list[int], raw: torch.Tensor, accepted: int | None
@@ -317,22 +318,8 @@ class Turn:
         times.commit_s += marks[5] - marks[4]
 
 
-def _accepted(sequence: Sequence, tokens: list[int]) -> int:
-    """How many of ``tokens`` were drafts; the last one was none, unless a grammar ends with it."""
-    most = len(tokens) - (sequence.grammar is None or not sequence.grammar.complete)
-    return min(_common(sequence.proposal.token_ids, tokens), most)
-
-
 def _lost(param: str, problem: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"{param} could not be followed any further ({problem}): give a simpler schema or pattern.",
         param=param,
     )
-
-
-def _common(a: list[int], b: list[int]) -> int:
-    """Tokens that ``a`` and ``b`` begin with alike."""
-    length = min(len(a), len(b))
-    if a[:length] == b[:length]:
-        return length
-    return next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)

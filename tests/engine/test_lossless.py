@@ -19,7 +19,7 @@ from torch import Tensor
 from agentspark.config import EngineConfig
 from agentspark.drafting.drafter import ContextRows, Drafter, DraftRequest, context_slots
 from agentspark.drafting.loading import load_for_target
-from agentspark.engine.choosing import choose_tokens
+from agentspark.engine.choosing import Choice, choose_tokens
 from agentspark.engine.engine import Engine
 from agentspark.engine.request import Request
 from agentspark.engine.sequence import Sequence
@@ -90,7 +90,8 @@ def commit(
         after = world.second[kept.token_ids[0]]
         # What follows a second draft is not looked at; any row will do.
         rows += [world.first, after, after][: 1 + len(kept)]
-    return choose_tokens(sequences, torch.stack(rows), frozenset())
+    chosen = choose_tokens(sequences, torch.stack(rows), frozenset())
+    return [choice.tokens for choice in chosen if isinstance(choice, Choice)]
 
 
 @pytest.mark.parametrize(
