@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from agentspark.cli.prompts import Prompt
 from agentspark.errors import RequestError
+from agentspark.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
@@ -55,7 +55,7 @@ def to_line(prompt: Prompt, answer: Completion | RequestError) -> dict[str, Any]
     """The output line of one prompt; a failed one has finish reason ``error`` and the message."""
     if isinstance(answer, RequestError):
         return {
-            "id": prompt.id,
+            "id": prompt.line_id,
             "token_ids": [],
             "text": "",
             "finish_reason": "error",
@@ -65,7 +65,7 @@ def to_line(prompt: Prompt, answer: Completion | RequestError) -> dict[str, Any]
     counts, timings = answer.counts, answer.timings
     parts = {} if answer.answer is None else _parts(answer)
     return {
-        "id": prompt.id,
+        "id": prompt.line_id,
         "token_ids": answer.token_ids,
         "text": answer.text,
         **parts,

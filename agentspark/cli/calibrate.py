@@ -40,16 +40,16 @@ def calibrate(
         )
 
     from agentspark.engine.engine import Engine
+    from agentspark.prompts.encoding import encode_prompt
+    from agentspark.prompts.files import read_prompt_files
+    from agentspark.prompts.left_out import LeftOut
+    from agentspark.prompts.spread import spread_over_kinds
     from agentspark.train.calibrate import calibrate as fit
-    from agentspark.train.encoding import encode_prompt
-    from agentspark.train.left_out import LeftOut
-    from agentspark.train.prompts import read_prompt_files, spread_over_kinds
     from agentspark.train.reliability import write_reliability
 
     files = read_prompt_files(prompts)
-    skipped = files.describe_skipped()
-    if skipped is not None:
-        say(skipped)
+    for sentence in files.describe():
+        say(sentence)
     chosen = spread_over_kinds(files.prompts, limit, seed)
     with Engine.load(target, drafter=drafter) as engine, progress() as bar:
         task = bar.add_task("calibrate", total=len(chosen))

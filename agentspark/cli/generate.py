@@ -66,9 +66,9 @@ def generate(
     """Answer every prompt of a file and write tokens, text and figures per prompt."""
     from agentspark.cli.batch import run_batch, to_line
     from agentspark.cli.jsonl import LinesFile
-    from agentspark.cli.prompts import read_prompts
     from agentspark.engine.engine import Engine
     from agentspark.engine.params import RequestOptions
+    from agentspark.prompts.files import read_prompts
     from agentspark.sampling.params import SamplingParams
 
     sampling = SamplingParams(
@@ -119,6 +119,6 @@ def _summary(answers: list[Answer], elapsed_s: float, out: Path) -> None:
     say(f"{text}: {out}")
     failed = [(p, a) for p, a in answers if isinstance(a, RequestError)]
     for prompt, error in failed:
-        say(f"prompt {prompt.id!r} (line {prompt.line}) failed: {error}")
+        say(f"prompt {prompt.name} failed: {error}")
     if failed:
         raise typer.Exit(1)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentspark.cli.asked import Asked, read_asked
-from agentspark.cli.jsonl import check_messages, read_objects
-from agentspark.cli.prompts import check_id
 from agentspark.errors import DataError, InvalidRequestError
 from agentspark.models.messages import check_messages as check_chat
 from agentspark.models.tools.history import check_calls
+from agentspark.prompts.asked import Asked, read_asked
+from agentspark.prompts.fields import check_id, check_messages
+from agentspark.prompts.lines import naming, read_objects
 
 _FIELDS = ("id", "steps")
 
@@ -32,34 +32,32 @@ def read_transcripts(path: Path) -> list[Transcript]:
     """Read the whole file before anything runs; ``DataError`` names the first wrong line."""
     transcripts: list[Transcript] = []
     seen: set[str] = set()
-    for number, value in read_objects(path):
-        where = f"{path} line {number}"
-        ident = str(check_id(value, where))
-        if ident in seen:
-            raise DataError(f"{where}: id {ident!r} stands in an earlier line too.")
-        seen.add(ident)
-        steps = _steps(value.get("steps"), where)
-        transcripts.append(Transcript(ident, steps, _asked(value, where)))
+    for place, value in read_objects(path):
+        with naming(place):
+            ident = str(check_id(value))
+            if ident in seen:
+                raise DataError(f"id {ident!r} stands in an earlier line too.")
+            seen.add(ident)
+            steps = _steps(value.get("steps"))
+            transcripts.append(Transcript(ident, steps, _asked(value, str(place))))
     if not transcripts:
         raise DataError(f"{path} holds no transcripts: write one JSON object a line.")
     return transcripts
 
 
-def _steps(value: object, where: str) -> list[list[dict[str, Any]]]:
+def _steps(value: object) -> list[list[dict[str, Any]]]:
     if not isinstance(value, list) or not value:
-        raise DataError(f"{where}: steps must be a non-empty list of message lists.")
-    steps = [check_messages(step, f"{where}: steps[{place}]") for place, step in enumerate(value)]
+        raise DataError("steps must be a non-empty list of message lists.")
+    steps = [check_messages(step, f"steps[{place}]") for place, step in enumerate(value)]
     for place in range(1, len(steps)):
         before = steps[place - 1]
         if steps[place][: len(before)] != before or len(steps[place]) == len(before):
-            raise DataError(
-                f"{where}: steps[{place}] must extend the messages of steps[{place - 1}]."
-            )
+            raise DataError(f"steps[{place}] must extend the messages of steps[{place - 1}].")
     try:
         # The last step holds the messages of all others.
         check_calls(check_chat(steps[-1]))
     except InvalidRequestError as error:
-        raise DataError(f"{where}: steps[{len(steps) - 1}]: {error}") from error
+        raise DataError(f"steps[{len(steps) - 1}]: {error}") from error
     return steps
 
 
@@ -67,7 +65,7 @@ def _asked(value: dict[str, Any], where: str) -> Asked:
     asked = read_asked(value, _FIELDS, where)
     if asked.sampling.get("temperature") and "seed" not in asked.sampling:
         raise DataError(
-            f"{where}: give a seed with the temperature: without one each arm draws its own "
+            "give a seed with the temperature: without one each arm draws its own "
             "answers, and the arms cannot be compared."
         )
     return asked

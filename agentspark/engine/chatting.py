@@ -36,13 +36,8 @@ def chat_prompt(
     Turns generated under ``salt`` keep their tokens. Raises ``InvalidRequestError`` for messages
     or formats that cannot be served.
     """
+    ids = chat_token_ids(tokenizer, messages, chat, salt)
     arguments = json.loads(chat.template_args)
-    for name in tokenizer.template(arguments=arguments).unread():
-        param = f"template_args.{name}"
-        raise InvalidRequestError(
-            f"{param} is nothing that this model's chat template reads: leave it out.", param=param
-        )
-    ids = tokenizer.encode_chat(messages, tools=chat.tools, arguments=arguments, salt=salt)
     reasoning = tokenizer.reasoning_format
     form = tokenizer.tool_format
     answer = AnswerFormat(
@@ -55,6 +50,22 @@ def chat_prompt(
         required=bool(chat.callable_tools) and chat.choice.mode == "required",
     )
     return ChatPrompt(ids, _constraint(tokenizer, chat, answer), None if answer.plain else answer)
+
+
+def chat_token_ids(
+    tokenizer: ChatTokenizer,
+    messages: Sequence[Mapping[str, Any]],
+    chat: ChatFormat,
+    salt: str | None = None,
+) -> list[int]:
+    """The tokens of ``chat_prompt`` alone, which the tools and the template's arguments shape."""
+    arguments = json.loads(chat.template_args)
+    for name in tokenizer.template(arguments=arguments).unread():
+        param = f"template_args.{name}"
+        raise InvalidRequestError(
+            f"{param} is nothing that this model's chat template reads: leave it out.", param=param
+        )
+    return tokenizer.encode_chat(messages, tools=chat.tools, arguments=arguments, salt=salt)
 
 
 def _constraint(

@@ -89,7 +89,7 @@ class Setup(_Frozen):
 
 
 class Evaluation(_Frozen):
-    """The whole. ``left_out`` says which prompts were not used and why, one sentence each.
+    """The whole. ``left_out`` says which prompts, and what of them, were not used, and why.
 
     ``complete`` is false while engines are still to run.
     """

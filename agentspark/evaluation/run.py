@@ -17,11 +17,12 @@ from agentspark.evaluation.contestants import Contestant, by_engine
 from agentspark.evaluation.results import Difference, Entrant, Evaluation, Score, Setup
 from agentspark.evaluation.rollouts import EncodedPrompt, Turn, run_turns
 from agentspark.evaluation.scores import find_differences, score_turns
+from agentspark.prompts.encoding import encode_prompt
+from agentspark.prompts.files import read_prompt_files
+from agentspark.prompts.left_out import LeftOut
+from agentspark.prompts.prompt import Prompt
 from agentspark.sampling.params import SamplingParams
 from agentspark.trace.environment import describe_environment
-from agentspark.train.encoding import encode_prompt
-from agentspark.train.left_out import LeftOut
-from agentspark.train.prompts import Prompt, read_prompt_files
 
 # Told how many answers there are of how many.
 Progress = Callable[[int, int], None]
@@ -68,7 +69,6 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> Iterator[E
     """
     files = read_prompt_files(config.prompts)
     chosen = files.prompts[: config.limit]
-    skipped = files.describe_skipped()
     groups = by_engine(config.contestants)
     total = len(chosen) * len(config.temperatures) * (len(groups) + len(config.contestants))
     counter = _Counter(total, progress)
@@ -85,7 +85,7 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> Iterator[E
             ),
             setup=_setup(config, found),
             entrants=[entrant for one in found for entrant in one.entrants],
-            left_out=[*([] if skipped is None else [skipped]), *dict.fromkeys(told)],
+            left_out=[*files.describe(), *dict.fromkeys(told)],
             scores=[score for one in found for score in one.scores],
             differences=[difference for one in found for difference in one.differences],
         )

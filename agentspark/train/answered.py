@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agentspark.errors import DataError
+from agentspark.prompts.prompt import Prompt
 from agentspark.train.config import DataConfig
-from agentspark.train.prompts import Prompt
 from agentspark.train.responses import Response, read_responses, sample_id
 
 

@@ -16,6 +16,8 @@ from agentspark.dspark.checkpoint import WEIGHTS_FILE, weights_digest
 from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
 from agentspark.models.target import Target, load_target
+from agentspark.prompts.files import read_prompt_files
+from agentspark.prompts.left_out import LeftOut
 from agentspark.train.answered import read_answers
 from agentspark.train.build import check_init, initial_drafter, loaded_drafter, new_drafter
 from agentspark.train.card import TrainingFacts, card_text, hardware_text
@@ -23,9 +25,7 @@ from agentspark.train.config import TrainConfig
 from agentspark.train.evaluate import OfflineTau
 from agentspark.train.extract import extract_features
 from agentspark.train.features import TargetReader, target_matrices
-from agentspark.train.left_out import LeftOut
 from agentspark.train.logplot import plot_log
-from agentspark.train.prompts import read_prompt_files
 from agentspark.train.ranks import Ranks
 from agentspark.train.regenerate import regenerate
 from agentspark.train.release import release_drafter
@@ -171,8 +171,7 @@ def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, 
             engine, files.prompts, path, config.data, seed=config.optim.seed, left_out=left_out,
             progress=lambda done, total: advance(done, total, {}),
         )  # fmt: skip
-    skipped = files.describe_skipped()
-    return (*(() if skipped is None else (skipped,)), *left_out.describe())
+    return (*files.describe(), *left_out.describe())
 
 
 def read_given_answers(config: TrainConfig, target: Target, work: Path) -> list[Response]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
+from agentspark.prompts.encoding import encode_prompt, leaves_room
+from agentspark.prompts.left_out import LeftOut
+from agentspark.prompts.prompt import Prompt
 from agentspark.sampling.params import SamplingParams
 from agentspark.train.config import DataConfig
-from agentspark.train.encoding import encode_prompt, leaves_room
-from agentspark.train.left_out import LeftOut
-from agentspark.train.prompts import Prompt
 from agentspark.train.responses import sample_id
 
 

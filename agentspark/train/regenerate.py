@@ -11,11 +11,11 @@ from typing import TextIO
 from agentspark.engine.engine import Engine
 from agentspark.engine.handle import Handle
 from agentspark.errors import DataError, RequestError, TrainError
+from agentspark.prompts.left_out import LeftOut
+from agentspark.prompts.prompt import Prompt
 from agentspark.train.answered import read_answers
 from agentspark.train.config import DataConfig
 from agentspark.train.jobs import Job, make_jobs
-from agentspark.train.left_out import LeftOut
-from agentspark.train.prompts import Prompt
 from agentspark.train.responses import Response
 
 Progress = Callable[[int, int], None]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
-from agentspark.cli.jsonl import check_messages, read_objects
 from benchmarks.bench import Settings
+from benchmarks.prompts import read_chats as read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Chat:
     """One line of the file."""
 
     id: str
-    messages: list[dict[str, str]]
+    messages: list[dict[str, Any]]
 
 
 def read_chats(settings: Settings) -> list[Chat]:
@@ -23,10 +24,7 @@ def read_chats(settings: Settings) -> list[Chat]:
     Chats with tool results are left out: the files do not say which call a result answers, and
     the protocol wants to know.
     """
-    chats = (
-        Chat(str(line.get("id")), check_messages(line.get("messages"), f"line {number}"))
-        for number, line in read_objects(settings.prompts)
-    )
+    chats = (Chat(line.id, line.messages or []) for line in read_lines(settings.prompts))
     sendable = (
         chat for chat in chats if all(message["role"] != "tool" for message in chat.messages)
     )

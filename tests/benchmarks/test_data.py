@@ -65,8 +65,15 @@ def test_tools_show_what_is_in_the_files(tmp_path: Path) -> None:
         ([], "holds no prompts"),
         ([{"id": "a", "messages": []}], "line 1"),
         ([{"messages": [{"role": "user", "content": "x"}]}], "give an id"),
-        ([{"id": "a", "kind": 3, "messages": [{"role": "user", "content": "x"}]}], "kind"),
-        ([{"id": "a", "messages": [{"role": "user", "content": "x"}]}] * 2, "line 2.*earlier"),
+        ([{"id": "a", "prompt_token_ids": [1, 2]}], "line 1: .*give messages"),
+        (
+            [{"id": "a", "seed": 3, "messages": [{"role": "user", "content": "x"}]}],
+            "line 1: .*same",
+        ),
+        (
+            [{"id": "a", "messages": [{"role": "user", "content": "x"}]}] * 2,
+            "line 2.*stands in line 1",
+        ),
     ],
 )
 def test_wrong_prompts(bench: Bench, tmp_path: Path, lines: list[object], message: str) -> None:

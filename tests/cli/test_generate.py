@@ -110,7 +110,7 @@ def test_a_prompt_that_fails_fails_alone(generate, jsonl):
     )
     said, lines = generate(prompts=prompts)
     assert said.code == 1
-    assert "prompt 'long' (line 1) failed: " in said.err
+    assert "prompt 'long' (mixed.jsonl line 1) failed: " in said.err
     assert [line["finish_reason"] == "error" for line in lines] == [True, True, False]
     assert "role" in lines[1]["error"]
     assert len(lines[2]["token_ids"]) > 0

@@ -56,7 +56,7 @@ def test_an_error_is_one_line_and_a_traceback_only_with_debug(cli, tmp_path):
 
 
 def test_a_full_disk_and_a_bug_are_told_apart(cli, tmp_path, monkeypatch):
-    import agentspark.cli.prompts as prompts
+    import agentspark.prompts.files as prompts
 
     def full(path):
         raise OSError(28, "No space left on device", str(path))
@@ -72,7 +72,7 @@ def test_a_full_disk_and_a_bug_are_told_apart(cli, tmp_path, monkeypatch):
 
 
 def test_ctrl_c_is_exit_code_130_without_a_traceback(cli, tmp_path, monkeypatch):
-    import agentspark.cli.prompts as prompts
+    import agentspark.prompts.files as prompts
 
     def interrupt(path):
         raise KeyboardInterrupt

@@ -12,7 +12,7 @@ _SCRIPT = """
 import sys, time
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import SamplingParams
+from agentspark.sampling.params import SamplingParams
 from agentspark.engine.request import Request
 
 config = EngineConfig(cache_dir=sys.argv[2])

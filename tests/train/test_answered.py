@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agentspark.errors import DataError
+from agentspark.prompts.prompt import Prompt
 from agentspark.train.answered import read_answers
 from agentspark.train.config import DataConfig
-from agentspark.train.prompts import Prompt
 from agentspark.train.responses import Response, read_responses, sample_id
 
 DATA = DataConfig(samples=2, max_prompt_tokens=4)

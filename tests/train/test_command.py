@@ -16,12 +16,12 @@ from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions
 from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
+from agentspark.prompts.prompt import Prompt
 from agentspark.sampling.params import SamplingParams
 from agentspark.train import regenerate as regenerate_module
 from agentspark.train.command import train_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 from agentspark.train.progress import silent_stage
-from agentspark.train.prompts import Prompt
 from agentspark.train.regenerate import regenerate
 from agentspark.train.responses import read_responses
 

@@ -11,8 +11,8 @@ import pytest
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
 from agentspark.errors import ConfigError
+from agentspark.prompts.prompt import Prompt
 from agentspark.train.config import DataConfig
-from agentspark.train.prompts import Prompt
 from agentspark.train.regenerate import regenerate
 from agentspark.train.responses import prompt_id, read_responses, sample_id
 from agentspark.train.source import is_held_out

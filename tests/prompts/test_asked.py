@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from agentspark.cli.asked import SAMPLING_FIELDS
-from agentspark.cli.prompts import read_prompts
 from agentspark.cli.transcripts import read_transcripts
 from agentspark.errors import DataError
+from agentspark.prompts.asked import SAMPLING_FIELDS
+from agentspark.prompts.files import read_prompts
 from agentspark.sampling.params import SamplingParams
 
 HELLO = {"role": "user", "content": "hello"}

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agentspark.cli.batch import run_batch
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
 from agentspark.engine.handle import Handle
+from agentspark.engine.params import RequestOptions
+from agentspark.engine.result import Completion
 from agentspark.errors import DataError, RequestError
+from agentspark.prompts.asked import Asked
+from agentspark.prompts.encoding import encode_prompt
+from agentspark.prompts.files import read_prompt_files, read_prompts
+from agentspark.prompts.left_out import LeftOut
+from agentspark.prompts.lines import Place
+from agentspark.prompts.prompt import Prompt
+from agentspark.sampling.params import SamplingParams
 from agentspark.train.config import DataConfig
-from agentspark.train.encoding import encode_prompt
-from agentspark.train.left_out import LeftOut
-from agentspark.train.prompts import Prompt
 from agentspark.train.regenerate import regenerate
 from agentspark.train.responses import read_responses
 
@@ -28,7 +36,7 @@ def engine(tiny_target_dir: Path, cost_cache: Path):
         yield loaded
 
 
-def ids(name: str, *tokens: int, place: str | None = None) -> Prompt:
+def ids(name: str, *tokens: int, place: Place | None = None) -> Prompt:
     return Prompt(name, "chat", None, list(tokens), place)
 
 
@@ -54,17 +62,71 @@ def test_what_the_target_cannot_take_is_named(engine: Engine, prompt: Prompt, wo
     assert words in sentence
 
 
+TOOL = {
+    "type": "function",
+    "function": {"name": "read", "parameters": {"type": "object", "properties": {}}},
+}
+CALL = {"id": "c", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+RECORDED = [
+    {
+        "role": "user",
+        "content": [{"type": "text", "text": "Read "}, {"type": "text", "text": "it"}],
+    },
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "found"}]},
+]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": RECORDED, "tools": [TOOL], "max_tokens": 3},
+        {"messages": RECORDED},
+        {"messages": RECORDED[:1], "tools": [TOOL], "tool_choice": "auto"},
+        {"messages": RECORDED[:1]},
+        {"prompt_token_ids": [1, 5]},
+    ],
+)
+def test_a_prompt_has_the_tokens_that_generate_gives_it(
+    engine: Engine, tmp_path: Path, fields: dict[str, object]
+) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"id": "a", **fields}))
+    sampling, options = SamplingParams(max_tokens=1), RequestOptions()
+    ((_, answer),) = run_batch(engine, read_prompts(path), sampling, options, 1)
+    assert isinstance(answer, Completion)
+    (prompt,) = read_prompt_files([path]).prompts
+    left_out = LeftOut()
+    assert encode_prompt(engine, prompt, left_out) == answer.prompt_token_ids
+    assert left_out.describe() == ()
+    # Training answers these very tokens.
+    responses = tmp_path / "r.jsonl"
+    regenerate(engine, [prompt], responses, DATA)
+    assert next(read_responses(responses)).prompt_token_ids == answer.prompt_token_ids
+    if "tools" in fields:
+        bare = replace(prompt, asked=Asked())
+        assert encode_prompt(engine, bare, left_out) != answer.prompt_token_ids
+
+
+def test_arguments_that_the_template_does_not_read_are_told(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"id": "a", "messages": RECORDED[:1], "template_args": {"x": 1}}))
+    left_out = LeftOut()
+    assert encode_prompt(engine, read_prompts(path)[0], left_out) is None
+    assert "template_args.x is nothing" in left_out.describe()[0]
+
+
 def test_what_is_too_long_is_counted_by_reason(engine: Engine) -> None:
     left_out = LeftOut()
     assert encode_prompt(engine, ids("a", 1, 5), left_out, room=2046, longest=2) == [1, 5]
     assert encode_prompt(engine, ids("b", 1, 5), left_out, room=2047) is None
-    for name in "cdefg":
-        prompt = ids(name, 1, 5, 6, place=f"p.jsonl line {name}")
+    for line, name in enumerate("cdefg", start=3):
+        prompt = ids(name, 1, 5, 6, place=Place(Path("p.jsonl"), line))
         assert encode_prompt(engine, prompt, left_out, longest=2) is None
     assert left_out.describe() == (
         "1 prompt was left out, without room for 2047 more tokens in a context of 2048 ('b').",
-        "5 prompts were left out, longer than 2 tokens ('c' (p.jsonl line c); "
-        "'d' (p.jsonl line d); 'e' (p.jsonl line e) and 2 more).",
+        "5 prompts were left out, longer than 2 tokens ('c' (p.jsonl line 3); "
+        "'d' (p.jsonl line 4); 'e' (p.jsonl line 5) and 2 more).",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from agentspark.engine.chat_format import ChatFormat
 from agentspark.errors import DataError, InvalidRequestError
+from agentspark.models.tools.tool import ToolChoice
 from agentspark.sampling.params import SamplingParams
 
 CHAT_FIELDS = (
@@ -61,6 +62,21 @@ class Asked:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     chat: ChatFormat | None = None
 
+    @property
+    def held_by(self) -> str | None:
+        """The field that an answer in the model's own free words might not keep to, if any.
+
+        Tools that it may call or not are none: they are a part of the prompt.
+        """
+        chat = self.chat
+        if chat is None:
+            return None
+        if chat.wanted is not None:
+            return chat.wanted.param.partition(".")[0]
+        if chat.tools and chat.choice != ToolChoice("auto"):
+            return "tool_choice"
+        return "parallel_tool_calls" if chat.tools and chat.parallel is False else None
+
     def over(self, sampling: SamplingParams) -> SamplingParams:
         """``sampling`` with what the line says otherwise; ``DataError`` where that cannot be."""
         if not self.sampling:
@@ -76,8 +92,9 @@ class Asked:
 def read_asked(value: Mapping[str, Any], own: Collection[str], where: str) -> Asked:
     """What the line ``value`` asks for; ``own`` are the fields that the file's reader reads.
 
-    A field that is null is not there. Raises ``DataError`` for fields that mean something for a
-    call and are not served, or that are spelt almost like one that is.
+    A field that is null is not there; ``where`` is for errors that show later. Raises
+    ``DataError``, without the place, for fields that mean something for a call and are not served,
+    or that are spelt almost like one that is.
     """
     known = {*own, *CHAT_FIELDS, *SAMPLING_FIELDS}
     likely = {_plain(name): name for name in known}
@@ -85,25 +102,25 @@ def read_asked(value: Mapping[str, Any], own: Collection[str], where: str) -> As
     for name in (name for name in given if name not in known):
         if name in _NOT_SERVED:
             raise DataError(
-                f"{where}: {name} is not served here. Take it out, or rename it where it only "
+                f"{name} is not served here. Take it out, or rename it where it only "
                 "describes the line."
             )
         if name not in _DESCRIBING and (meant := likely.get(_plain(name))) is not None:
-            raise DataError(f"{where}: {name} is not known; did you mean {meant}?")
+            raise DataError(f"{name} is not known; did you mean {meant}?")
     chat = {name: given[name] for name in CHAT_FIELDS if name in given}
     try:
-        return Asked(where, _sampling(given, where), ChatFormat.of(**chat) if chat else None)
+        return Asked(where, _sampling(given), ChatFormat.of(**chat) if chat else None)
     except InvalidRequestError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(str(error)) from error
 
 
-def _sampling(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _sampling(given: Mapping[str, Any]) -> dict[str, Any]:
     asked = {name: given[name] for name in SAMPLING_FIELDS if name in given}
     if "stop" in asked:
         stop = asked["stop"]
         asked["stop"] = tuple(stop) if isinstance(stop, list) else (stop,)
     if not isinstance(asked.get("ignore_eos", False), bool):
-        raise DataError(f"{where}: ignore_eos must be true or false.")
+        raise DataError("ignore_eos must be true or false.")
     return asked
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agentspark.train.prompts import Prompt
+from agentspark.prompts.prompt import Prompt
 
 _SHOWN = 3
 

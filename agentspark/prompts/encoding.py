@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from agentspark.engine.chat_format import ChatFormat
+from agentspark.engine.chatting import chat_token_ids
 from agentspark.engine.engine import Engine
 from agentspark.engine.request import Request
 from agentspark.errors import InvalidRequestError
-from agentspark.train.left_out import LeftOut
-from agentspark.train.prompts import Prompt
+from agentspark.models.chat import ChatTokenizer
+from agentspark.prompts.left_out import LeftOut
+from agentspark.prompts.prompt import Prompt
 
 
 def encode_prompt(
@@ -19,11 +22,12 @@ def encode_prompt(
 ) -> list[int] | None:
     """Return a prompt's token ids; ``None`` where it cannot be used, which ``left_out`` counts.
 
-    That is a prompt that the target cannot take, one longer than ``longest`` tokens, and one that
-    leaves no room for ``room`` more in the context.
+    A chat's are those that ``Engine.chat`` answers, its tools included. Not used are prompts that
+    the target cannot take, those longer than ``longest`` tokens, and those that leave no room for
+    ``room`` more in the context.
     """
     try:
-        ids = prompt.token_ids or engine.target.tokenizer.encode_chat(prompt.messages or [])
+        ids = prompt_token_ids(engine.target.tokenizer, prompt)
         if longest is not None and len(ids) > longest:
             left_out.add(prompt, f"longer than {longest} tokens")
             return None
@@ -39,6 +43,16 @@ def encode_prompt(
         left_out.add(prompt, "as the target cannot take them", "it is nested too deeply")
         return None
     return ids
+
+
+def prompt_token_ids(tokenizer: ChatTokenizer, prompt: Prompt) -> list[int]:
+    """The prompt's own token ids, or its messages and tools in the model's chat template.
+
+    Raises ``InvalidRequestError`` for a chat that cannot be rendered.
+    """
+    if prompt.token_ids is not None:
+        return prompt.token_ids
+    return chat_token_ids(tokenizer, prompt.messages or [], prompt.asked.chat or ChatFormat())
 
 
 def leaves_room(
