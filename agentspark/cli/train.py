@@ -182,8 +182,8 @@ def _bytes(gib: float) -> int:
 
 
 def _train(config: TrainConfig, data_licence: str | None) -> None:
-    from agentspark.train.command import train_drafter
     from agentspark.train.evaluate import shown_figure
+    from agentspark.train.pipeline import train_drafter
     from agentspark.train.progress import rich_stages
     from agentspark.train.ranks import Ranks
 

@@ -19,17 +19,17 @@ from agentspark.errors import ConfigError, NotBetterError, TrainError
 from agentspark.models.target import Target, load_target
 from agentspark.train.build import check_given, initial_drafter, loaded_drafter
 from agentspark.train.card import adapted_card
-from agentspark.train.command import (
-    WORK_FOLDER,
-    Stage,
-    answer_prompts,
-    open_source,
-    read_given_answers,
-)
 from agentspark.train.config import OptimConfig, TrainConfig
 from agentspark.train.judge import Judgement, check_own_words, measure
 from agentspark.train.logplot import plot_log
 from agentspark.train.mixing import replay_held_out, split_mixed
+from agentspark.train.pipeline import (
+    WORK_FOLDER,
+    answer_prompts,
+    open_source,
+    read_given_answers,
+)
+from agentspark.train.progress import Stage
 from agentspark.train.ranks import Ranks
 from agentspark.train.release import release_drafter
 from agentspark.train.responses import Response, read_replay

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +16,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from agentspark.train.command import Advance, Stage
+# Counts tell how far a stage is: done, of how many, and the numbers to show beside.
+Advance = Callable[[float, float, dict[str, float]], None]
+# Opens the display of a stage by its title.
+Stage = Callable[[str], AbstractContextManager[Advance]]
 
 _SHOWN = ("loss", "tau_greedy", "tau_sampled", "anchors_per_s")
 

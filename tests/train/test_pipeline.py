@@ -19,8 +19,8 @@ from agentspark.errors import ConfigError, DataError, DrafterMismatchError, Trai
 from agentspark.prompts.prompt import Prompt
 from agentspark.sampling.params import SamplingParams
 from agentspark.train import regenerate as regenerate_module
-from agentspark.train.command import train_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
+from agentspark.train.pipeline import train_drafter
 from agentspark.train.progress import silent_stage
 from agentspark.train.regenerate import regenerate
 from agentspark.train.responses import read_responses

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from agentspark.train.evaluate import OfflineTau
 from agentspark.train.extract import extract_features
 from agentspark.train.features import TargetReader, target_matrices
 from agentspark.train.logplot import plot_log
+from agentspark.train.progress import Stage, silent_stage
 from agentspark.train.ranks import Ranks
 from agentspark.train.regenerate import regenerate
 from agentspark.train.release import release_drafter
@@ -39,11 +39,6 @@ from agentspark.train.vocabulary import blend_counts, count_tokens
 RESPONSES_FILE = "responses.jsonl"
 FEATURES_FOLDER = "features"
 WORK_FOLDER = "work"
-
-# Counts tell how far a stage is: done, of how many, and the numbers to show beside.
-Advance = Callable[[float, float, dict[str, float]], None]
-# Opens the display of a stage by its title.
-Stage = Callable[[str], AbstractContextManager[Advance]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ def train_drafter(
     """
     ranks = Ranks.from_environment()
     with ranks.together():
-        return _train(config, stage if ranks.first else _unseen, ranks, command, data_licence)
+        return _train(config, stage if ranks.first else silent_stage, ranks, command, data_licence)
 
 
 def _train(
@@ -148,12 +143,6 @@ def _unused(
             f"learned from: delete {features} to have them stored anew."
         )
     return notes
-
-
-@contextmanager
-def _unseen(title: str) -> Iterator[Advance]:
-    """The display of all processes but the first."""
-    yield lambda done, total, numbers: None
 
 
 def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:
