@@ -31,17 +31,20 @@ ARROWS: dict[str, set[str]] = {
     "engine": {
         "config", "drafting", "dspark", "errors", "kv", "models", "sampling", "trace",
     },
+    "prompts": {"engine", "errors", "models", "sampling"},
     "train": {
-        "config", "drafting", "dspark", "engine", "errors", "models", "sampling", "trace",
+        "config", "drafting", "dspark", "engine", "errors", "models", "prompts", "sampling",
+        "trace",
     },
     "evaluation": {
-        "config", "drafting", "dspark", "engine", "errors", "report", "sampling", "trace", "train",
+        "config", "drafting", "dspark", "engine", "errors", "prompts", "report", "sampling",
+        "trace",
     },
     OPENAI: {"agentspark", "engine", "errors", "models", "sampling", "trace"},
     LANGCHAIN: {"config", "engine", "errors", "sampling", OPENAI},
     "cli": {
-        "agentspark", "config", "dspark", "engine", "errors", "evaluation", "models", "report",
-        "sampling", "trace", "train", LANGCHAIN, OPENAI,
+        "agentspark", "config", "dspark", "engine", "errors", "evaluation", "models", "prompts",
+        "report", "sampling", "trace", "train", LANGCHAIN, OPENAI,
     },
 }  # fmt: skip
 
