@@ -36,6 +36,11 @@ AgentSparkError
 
 from __future__ import annotations
 
+# What to do about an ``UnsupportedModelError``.
+CHOOSE_ANOTHER_MODEL = (
+    "Choose a decoder-only text model such as SmolLM2, Llama, Qwen3, Mistral or Gemma 4."
+)
+
 
 class AgentSparkError(Exception):
     """Root of the tree."""

@@ -40,9 +40,9 @@ def export(
     import torch
 
     from agentspark.dspark.export import Verifier, export_drafter
+    from agentspark.models.modules import target_matrices
     from agentspark.models.target import load_target
     from agentspark.train.build import initial_drafter, loaded_drafter
-    from agentspark.train.features import target_matrices
 
     loaded = load_target(target, dtype=torch.bfloat16)
     folder = initial_drafter(drafter, loaded)

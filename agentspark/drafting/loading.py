@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from agentspark.drafting.chain import ChainDrafter
 from agentspark.drafting.drafter import Drafter
 from agentspark.drafting.dspark import DSparkDrafter
@@ -15,23 +13,23 @@ from agentspark.dspark.checkpoint import load_drafter
 from agentspark.dspark.config import read_config
 from agentspark.dspark.model import ChainModel, DSparkModel
 from agentspark.errors import DrafterFormatError
+from agentspark.models.modules import target_matrices
 from agentspark.models.target import Target
 
 AUTO = "auto"
 _SHIPPED = Path(__file__).parent.parent / "drafters"
 
 
-def load_for_target(drafter: str | Path | None, target: Target) -> Drafter | None:
+def load_for_target(drafter: str | Path | None, target: Target, fingerprint: str) -> Drafter | None:
     """The drafter for a target whose weights are still plain.
 
-    ``auto`` is the shipped drafter made for exactly these weights, or none; a folder is a
-    checkpoint, checked against the target (``DrafterMismatchError``, ``DrafterFormatError``); what
-    family it is of stands in its ``config.json`` under ``architectures``.
+    ``fingerprint`` is ``fingerprint_of`` the target. ``auto`` is the shipped drafter made for
+    exactly these weights, or none; a folder is a checkpoint, checked against the target
+    (``DrafterMismatchError``, ``DrafterFormatError``); what family it is of stands in its
+    ``config.json`` under ``architectures``.
     """
     if drafter is None:
         return None
-    embed, lm_head = _matrices(target)
-    fingerprint = target_fingerprint(embed, lm_head)
     folder = shipped_drafter(fingerprint) if drafter == AUTO else Path(drafter)
     if folder is None:
         return None
@@ -42,7 +40,7 @@ def load_for_target(drafter: str | Path | None, target: Target) -> Drafter | Non
         )
     model = load_drafter(folder, dtype=target.spec.dtype, device=target.spec.device)
     check_drafter(model.config, target.spec, fingerprint)
-    model.attach_target(embed, lm_head)
+    model.attach_target(*target_matrices(target.model))
     if isinstance(model, ChainModel):
         return ChainDrafter(model, folder.name)
     assert isinstance(model, DSparkModel)
@@ -51,16 +49,11 @@ def load_for_target(drafter: str | Path | None, target: Target) -> Drafter | Non
 
 
 def fingerprint_of(target: Target) -> str:
-    """``target_fingerprint`` of a target whose weights are still plain."""
-    return target_fingerprint(*_matrices(target))
+    """``target_fingerprint`` of a target whose weights are still plain.
 
-
-def _matrices(target: Target) -> tuple[torch.Tensor, torch.Tensor]:
-    embed = target.model.get_input_embeddings().weight
-    lm_head = target.model.get_output_embeddings().weight
-    assert isinstance(embed, torch.Tensor)
-    assert isinstance(lm_head, torch.Tensor)
-    return embed, lm_head
+    Raises ``UnsupportedModelError`` where it has no plain embedding or LM head.
+    """
+    return target_fingerprint(*target_matrices(target.model))
 
 
 def shipped_drafter(fingerprint: str) -> Path | None:

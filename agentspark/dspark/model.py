@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agentspark.dspark.backbone import DraftBackbone
+from agentspark.dspark.capping import capped
 from agentspark.dspark.chain import ChainBackbone
 from agentspark.dspark.confidence import ConfidenceHead
 from agentspark.dspark.config import DrafterConfig
@@ -78,8 +79,7 @@ class DraftModel(nn.Module):
 
     def capped(self, logits: Tensor) -> Tensor:
         """Return the head's logits as the target has them: capped, where it caps its own."""
-        cap = self.config.final_logit_softcapping
-        return logits if cap is None else torch.tanh(logits / cap) * cap
+        return capped(logits, self.config.final_logit_softcapping)
 
     def token_inputs(self, tokens: Tensor) -> Tensor:
         """Return the embeddings ``[T, d]`` of ``tokens [T]``."""

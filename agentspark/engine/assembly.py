@@ -72,9 +72,9 @@ def assemble(
         attn_implementation=attention.NAME,
         cache_dir=config.cache_dir,
     )
-    speculator = load_for_target(drafter, target)
-    # Packed weights cannot be read any more.
+    # Before the weights are packed: then they cannot be read any more.
     fingerprint = fingerprint_of(target)
+    speculator = load_for_target(drafter, target, fingerprint)
     if can_prepack(target.model):
         prepack(target.model)
     store = _make_store(target, speculator, config)

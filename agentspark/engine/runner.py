@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
-from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from agentspark.kv.batch import AttentionBatch, Segment
 from agentspark.kv.store import KVStore
+from agentspark.models.feature_hooks import FeatureHooks
 from agentspark.models.prepack import row_step
 
 # Matrix kernels take another path for very few rows; from four rows on a row's bits are its own.
@@ -60,26 +59,12 @@ class TargetRunner:
         self._exact = exact
         self._dtype = model.dtype
         self._device = model.device
-        self._features: dict[int, torch.Tensor] = {}
-        self._layer_ids = tuple(feature_layers)
-        self._hooks = [self._hook(layer) for layer in self._layer_ids]
-
-    def _hook(self, layer: int) -> RemovableHandle:
-        base = self._model.get_decoder()
-        module = base.get_input_embeddings() if layer == -1 else base.layers[layer]
-
-        def keep(_module: nn.Module, _args: object, output: object) -> None:
-            hidden = output[0] if isinstance(output, tuple) else output
-            assert isinstance(hidden, torch.Tensor)
-            self._features[layer] = hidden[0]
-
-        hook: RemovableHandle = module.register_forward_hook(keep)
-        return hook
+        self._hooks = FeatureHooks(model, feature_layers) if feature_layers else None
 
     def close(self) -> None:
         """Take the hooks off the model."""
-        for hook in self._hooks:
-            hook.remove()
+        if self._hooks is not None:
+            self._hooks.remove()
 
     @torch.inference_mode()
     def forward(self, rows: FlatRows) -> RowOutputs:
@@ -105,8 +90,8 @@ class TargetRunner:
             kv_batch=batch,
         ).logits[0]
         features = None
-        if self._layer_ids:
-            kept = [self._features[layer][:count] for layer in self._layer_ids]
+        if self._hooks is not None:
+            kept = [state[0, :count] for state in self._hooks.states()]
             features = torch.cat(kept, dim=-1)
         return RowOutputs(logits[: len(rows.logit_rows)], features)
 

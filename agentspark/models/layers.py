@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentspark.errors import UnsupportedModelError
+from agentspark.models.modules import decoder_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,7 +39,7 @@ def attention_layers(model: PreTrainedModel) -> tuple[AttentionLayer, ...]:
         return (AttentionLayer(kv_heads, head_dim),) * int(config.num_hidden_layers)
     layers: list[AttentionLayer] = []
     donors: dict[str, int] = {}
-    for index, layer in enumerate(model.get_decoder().layers):
+    for index, layer in enumerate(decoder_layers(model)):
         attention, kind = getattr(layer, "self_attn", None), config.layer_types[index]
         if getattr(attention, "is_kv_shared_layer", False):
             donor = donors[kind]

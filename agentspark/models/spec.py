@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentspark.errors import UnsupportedModelError
+from agentspark.errors import CHOOSE_ANOTHER_MODEL, UnsupportedModelError
 from agentspark.models.layers import AttentionLayer, attention_layers
+from agentspark.models.modules import decoder_layers
+from agentspark.models.text_part import GEMMA4_TYPES
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-_FIT = "Choose a decoder-only text model such as SmolLM2, Llama, Qwen3, Mistral or Gemma 4."
 _NEEDED = ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size")
 _ATTENTION = frozenset({"full_attention", "sliding_attention"})
 # Config fields that, when set, make attention of another kind than the pool's.
@@ -21,8 +22,6 @@ _OTHER_KV = {
     "kv_lora_rank": "compressed keys and values (MLA)",
     "attn_logit_softcapping": "capped attention scores",
 }
-# These models' layers say how they share keys and values (``layers.py``); others are not read.
-_SHARING = frozenset({"gemma4_text", "gemma4_unified_text"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def check_config(config: PreTrainedConfig, name: str) -> None:
     problem = _problem(config)
     if problem is not None:
         raise UnsupportedModelError(
-            f"{name} ({config.model_type}) cannot be run: {problem}. {_FIT}"
+            f"{name} ({config.model_type}) cannot be run: {problem}. {CHOOSE_ANOTHER_MODEL}"
         )
 
 
@@ -106,7 +105,8 @@ def _problem(config: PreTrainedConfig) -> str | None:
     for field, meaning in _OTHER_KV.items():
         if getattr(config, field, None):
             return f"it has {meaning}"
-    if getattr(config, "num_kv_shared_layers", None) and config.model_type not in _SHARING:
+    # Gemma 4's layers say how they share keys and values (``layers.py``); others are not read.
+    if getattr(config, "num_kv_shared_layers", None) and config.model_type not in GEMMA4_TYPES:
         return "it has layers that share keys and values"
     if getattr(config, "use_bidirectional_attention", None) in (True, "all"):
         return "its tokens attend to those after them"
@@ -131,9 +131,9 @@ def check_layers(config: PreTrainedConfig, name: str) -> None:
 
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    layers = getattr(model.get_decoder(), "layers", None)
-    if layers is None or len(layers) != model.config.num_hidden_layers:
-        raise UnsupportedModelError(f"{name} cannot be run: its layers are not found. {_FIT}")
+    decoder_layers(model, name)
     if any(key.endswith(".sinks") for key, _ in model.named_parameters()):
-        raise UnsupportedModelError(f"{name} cannot be run: it has attention sinks. {_FIT}")
+        raise UnsupportedModelError(
+            f"{name} cannot be run: it has attention sinks. {CHOOSE_ANOTHER_MODEL}"
+        )
     attention_layers(model)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+# The types of Gemma 4's language models.
+GEMMA4_TYPES = frozenset({"gemma4_text", "gemma4_unified_text"})
+
 # By the wrapper's type: how the language model's weights are called there, and by themselves.
 _PARTS: dict[str, dict[str, str]] = {
     "gemma4": {r"^model\.language_model\.": "model."},

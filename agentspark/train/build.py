@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agentspark.drafting.loading import AUTO, shipped_drafter
+from agentspark.drafting.loading import AUTO, fingerprint_of, shipped_drafter
 from agentspark.dspark.check import check_drafter, target_fingerprint
 from agentspark.dspark.checkpoint import load_drafter
 from agentspark.dspark.config import DrafterConfig
@@ -21,15 +21,15 @@ from agentspark.errors import (
     TrainError,
     UnsupportedModelError,
 )
+from agentspark.models.modules import logit_cap, target_matrices
 from agentspark.models.target import Target, load_target
+from agentspark.models.text_part import GEMMA4_TYPES
 from agentspark.train.config import DrafterShape, TrainConfig
-from agentspark.train.features import logit_cap, target_matrices
 from agentspark.train.grow import grown
 from agentspark.train.initial import initialise
 from agentspark.train.vocabulary import choose_draft_vocab
 
 _LAYERS_READ = 4
-_GEMMA4 = ("gemma4_text", "gemma4_unified_text")
 
 
 def spread_layers(count: int) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ def mask_token(target: Target) -> int:
 def _style(target: Target, shape: DrafterShape) -> Backbone:
     """The style of the new drafter's layers: the one asked for, or the target's own."""
     kind = target.model.config.model_type
-    if kind not in _GEMMA4:
+    if kind not in GEMMA4_TYPES:
         return shape.backbone or "qwen3"
     if shape.family != "dspark" or shape.backbone == "qwen3":
         raise UnsupportedModelError(
@@ -76,7 +76,7 @@ def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
             "be trained for it."
         )
     gemma = style == "gemma4"
-    spec, embed_head = target.spec, target_matrices(target.model)
+    spec = target.spec
     pruned = shape.draft_vocab_size is not None and shape.draft_vocab_size < spec.vocab_size
     return DrafterConfig(
         family=shape.family,
@@ -105,7 +105,7 @@ def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
         confidence_head_with_markov=shape.family == "dspark",
         draft_vocab_size=shape.draft_vocab_size if pruned else None,
         markov_w1_pruned=pruned and shape.markov_rank > 0,
-        target_fingerprint=target_fingerprint(*embed_head),
+        target_fingerprint=fingerprint_of(target),
     )
 
 
@@ -133,7 +133,7 @@ def initial_drafter(init: Path | None, target: Target) -> Path:
         raise ConfigError("an adaptation needs a drafter to begin with: give init.")
     if str(init) != AUTO:
         return init
-    found = shipped_drafter(target_fingerprint(*target_matrices(target.model)))
+    found = shipped_drafter(fingerprint_of(target))
     if found is None:
         raise DrafterFormatError(f"No drafter ships for {target.name}: give a folder as init.")
     return found

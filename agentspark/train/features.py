@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from agentspark.dspark.capping import capped
 from agentspark.dspark.check import target_fingerprint
-from agentspark.errors import TrainError, UnsupportedModelError
+from agentspark.errors import TrainError
+from agentspark.models.feature_hooks import FeatureHooks
+from agentspark.models.modules import decoder_layers, logit_cap, target_matrices
 from agentspark.train.origin import Origin
 from agentspark.train.rows import Example
 
@@ -20,35 +22,6 @@ from agentspark.train.rows import Example
 _ROWS, _CUDA_ROWS = 128, 8192
 # Tokens of one pass over several sequences, their padding included.
 _PASS_TOKENS = 32_768
-
-
-def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """Return the target's decoder layers, in order."""
-    layers = getattr(model.base_model, "layers", None)
-    if not isinstance(layers, nn.ModuleList):
-        raise UnsupportedModelError(
-            f"{type(model).__name__} keeps its decoder layers elsewhere than in `model.layers`: "
-            "drafters can be trained for Llama- and Qwen-like targets."
-        )
-    return layers
-
-
-def target_matrices(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    """Return the target's embedding and LM head, both ``[V, d]``."""
-    out = model.get_output_embeddings()
-    weight = None if out is None else getattr(out, "weight", None)
-    if not isinstance(weight, Tensor):
-        raise UnsupportedModelError(f"{type(model).__name__} has no plain LM head to draft with.")
-    embed = model.get_input_embeddings().weight
-    if not isinstance(embed, Tensor):
-        raise UnsupportedModelError(f"{type(model).__name__} has no plain embedding.")
-    return embed, weight
-
-
-def logit_cap(model: PreTrainedModel) -> float | None:
-    """Return what the target caps its logits at, if it does (``c tanh(z / c)``)."""
-    cap = getattr(model.config, "final_logit_softcapping", None)
-    return None if cap is None else float(cap)
 
 
 class TargetReader:
@@ -63,10 +36,10 @@ class TargetReader:
     ) -> None:
         self.model, self.prompts = model, prompts
         self.layer_ids = tuple(layer_ids)
-        self.layers = decoder_layers(model)
-        if not self.layer_ids or self.layer_ids[-1] >= len(self.layers) - 1:
+        count = len(decoder_layers(model))
+        if not self.layer_ids or self.layer_ids[-1] >= count - 1:
             raise TrainError(
-                f"target_layer_ids={self.layer_ids} cannot be read of {len(self.layers)} layers: "
+                f"target_layer_ids={self.layer_ids} cannot be read of {count} layers: "
                 "give increasing numbers below the last layer's."
             )
         self.embed, self.lm_head = target_matrices(model)
@@ -121,32 +94,14 @@ class TargetReader:
 
     def _run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return the chosen layers' states ``[B, S, m * d]`` and the last ones ``[B, S, d]``."""
-        kept: dict[int, Tensor] = {}
-
-        def keep(layer: int, output: Any) -> None:
-            kept[layer] = output[0] if isinstance(output, tuple) else output
-
-        modules = [
-            self.model.get_input_embeddings() if i < 0 else self.layers[i] for i in self.layer_ids
-        ]
-        hooks = [
-            module.register_forward_hook(lambda _m, _a, output, i=i: keep(i, output))
-            for i, module in zip(self.layer_ids, modules, strict=True)
-        ]
-        try:
-            output = self.model.base_model(input_ids=ids, use_cache=False)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        hidden = torch.cat([kept[i].view(*ids.shape, -1) for i in self.layer_ids], dim=-1)
-        return hidden, output.last_hidden_state
+        with FeatureHooks(self.model, self.layer_ids) as hooks:
+            output = self.model.get_decoder()(input_ids=ids, use_cache=False)
+        return torch.cat(hooks.states(), dim=-1), output.last_hidden_state
 
     def _predict(self, last: Tensor) -> tuple[Tensor, Tensor]:
         norms, best = [], []
         for rows in last.split(_CUDA_ROWS if last.is_cuda else _ROWS):
-            logits = rows @ self.lm_head.t()
-            if self.cap is not None:
-                logits = torch.tanh(logits / self.cap) * self.cap
+            logits = capped(rows @ self.lm_head.t(), self.cap)
             norms.append(torch.logsumexp(logits.float(), dim=-1))
             best.append(logits.argmax(dim=-1))
         return torch.cat(norms), torch.cat(best)

@@ -19,7 +19,7 @@ from agentspark.dspark.gemma4 import Gemma4Layer
 from agentspark.dspark.heads import MarkovHead
 from agentspark.dspark.layer import DraftAttention, DraftLayer
 from agentspark.dspark.model import DraftModel
-from agentspark.train.features import decoder_layers, target_matrices
+from agentspark.models.modules import decoder_layers, target_matrices
 
 _STD = 0.02
 _FC_STD = 0.002
@@ -41,7 +41,7 @@ def initialise(model: DraftModel, target: PreTrainedModel, seed: int) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     backbone, layers = model.backbone, list(decoder_layers(target))
-    final = getattr(target.base_model, "norm", None)
+    final = getattr(target.get_decoder(), "norm", None)
     if final is not None and final.weight.shape == backbone.norm.weight.shape:
         backbone.norm.weight.copy_(final.weight)
     if isinstance(backbone, ChainBackbone):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from agentspark.config import EngineConfig
-from agentspark.dspark.check import target_fingerprint
+from agentspark.drafting.loading import fingerprint_of
 from agentspark.dspark.checkpoint import WEIGHTS_FILE, weights_digest
 from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
@@ -23,7 +23,7 @@ from agentspark.train.card import TrainingFacts, card_text, hardware_text
 from agentspark.train.config import TrainConfig
 from agentspark.train.evaluate import OfflineTau
 from agentspark.train.extract import extract_features
-from agentspark.train.features import TargetReader, target_matrices
+from agentspark.train.features import TargetReader
 from agentspark.train.logplot import plot_log
 from agentspark.train.progress import Stage, silent_stage
 from agentspark.train.ranks import Ranks
@@ -166,8 +166,7 @@ def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, 
 def read_given_answers(config: TrainConfig, target: Target, work: Path) -> list[Response]:
     """The responses in ``work`` to the given prompts, as many of them as are asked for."""
     prompts = read_prompt_files(config.prompts).prompts
-    fingerprint = target_fingerprint(*target_matrices(target.model))
-    return list(read_answers(work / RESPONSES_FILE, prompts, config.data, fingerprint))
+    return list(read_answers(work / RESPONSES_FILE, prompts, config.data, fingerprint_of(target)))
 
 
 def _begun(config: TrainConfig) -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, LlamaForCausalLM
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
@@ -78,3 +78,11 @@ def test_positions_scaled_by_length_are_used_up_to_where_that_begins(
         ).result(60)
         assert other.result(60).finish_reason == "length"
     assert done.logprobs == alone.logprobs
+
+
+def test_a_target_without_a_plain_head_is_refused_at_load(
+    tiny_target_dir: Path, cost_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LlamaForCausalLM, "get_output_embeddings", lambda _: None)
+    with pytest.raises(UnsupportedModelError, match=r"no plain LM head .* Choose"):
+        load(tiny_target_dir, cost_cache)

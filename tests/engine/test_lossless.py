@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agentspark.config import EngineConfig
 from agentspark.drafting.drafter import ContextRows, Drafter, DraftRequest, context_slots
-from agentspark.drafting.loading import load_for_target
+from agentspark.drafting.loading import fingerprint_of, load_for_target
 from agentspark.engine.choosing import Choice, choose_tokens
 from agentspark.engine.engine import Engine
 from agentspark.engine.request import Request
@@ -66,7 +66,8 @@ def engine(tiny_target_dir: Path, cost_cache: Path) -> Iterator[Engine]:
 
 def bound_drafter(folder: Path, target_dir: Path, world: World) -> tuple[Drafter, list[list[int]]]:
     """The drafter with the prompt in its context, and a block table for each of a batch."""
-    drafter = load_for_target(folder, load_target(target_dir, dtype=torch.bfloat16))
+    target = load_target(target_dir, dtype=torch.bfloat16)
+    drafter = load_for_target(folder, target, fingerprint_of(target))
     assert drafter is not None
     shared = CONTEXT // BLOCK_TOKENS
     store = KVStore(
