@@ -21,7 +21,7 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from agentspark.errors import UnsupportedModelError
+from agentspark.errors import CHOOSE_ANOTHER_MODEL, UnsupportedModelError
 from agentspark.kv.batch import AttentionBatch, HeadShape
 from agentspark.kv.flex import flex_attend
 from agentspark.kv.products import attend_long
@@ -117,18 +117,18 @@ def forward_attention(
     """
     if kv_store is None or kv_batch is None:
         raise UnsupportedModelError(
-            "This model does not tell its attention where keys and values are kept: choose another "
-            "one (Llama, Qwen, SmolLM, Mistral)."
+            "This model does not tell its attention where keys and values are kept. "
+            f"{CHOOSE_ANOTHER_MODEL}"
         )
     if attention_mask is not None:
         raise UnsupportedModelError(
             "This model's attention has a mask or bias of its own, which agentspark does not "
-            "compute: choose a model without (Llama, Qwen, SmolLM, Mistral)."
+            f"compute. {CHOOSE_ANOTHER_MODEL}"
         )
     if softcap is not None or s_aux is not None:
         raise UnsupportedModelError(
             "This model caps attention scores or uses attention sinks, which agentspark "
-            "does not compute: choose a model without them (Llama, Qwen, SmolLM, Mistral)."
+            f"does not compute. {CHOOSE_ANOTHER_MODEL}"
         )
     layer = kv_store.target[module.layer_idx]  # type: ignore[index]
     if not getattr(module, "is_kv_shared_layer", False):
@@ -136,7 +136,7 @@ def forward_attention(
         if module.layer_idx in kv_batch.written:
             raise UnsupportedModelError(
                 "This model attends twice in a layer, with keys and values for which there is one "
-                "place: choose another one (Llama, Qwen, SmolLM, Mistral)."
+                f"place. {CHOOSE_ANOTHER_MODEL}"
             )
         kv_batch.written.add(module.layer_idx)  # type: ignore[arg-type]
         layer.write(kv_batch.slots, key[0], value[0])
