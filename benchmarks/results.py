@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from agentspark.files import write_text
 from agentspark.trace.environment import Environment
 from benchmarks.markdown import to_markdown
 from benchmarks.measurement import Measurement
@@ -60,14 +61,12 @@ class Results(BaseModel):
         """Write ``<date>-<hardware>[-<names>].json`` and ``.md``, each whole or not at all."""
         parts = [f"{self.created_at:%Y-%m-%d}", hardware(self.environment), *only]
         stem = folder / "-".join(parts)
-        folder.mkdir(parents=True, exist_ok=True)
         texts = {".json": self.model_dump_json(indent=1) + "\n", ".md": to_markdown(self)}
         paths = []
         for suffix, text in texts.items():
             path = stem.with_name(stem.name + suffix)
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(text, encoding="utf-8")
-            paths.append(partial.replace(path))
+            write_text(path, text)
+            paths.append(path)
         return paths[0], paths[1]
 
 

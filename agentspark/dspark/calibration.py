@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agentspark.dspark.atomic import write_json
 from agentspark.errors import DrafterFormatError
+from agentspark.files import write_json
 
 FILE_NAME = "calibration.json"
 SCHEMA = 2

@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from agentspark.dspark.atomic import replaced
 from agentspark.dspark.config import CONFIG_FILE, read_config
 from agentspark.dspark.model import DraftModel, build_model
 from agentspark.dspark.speculators import draft_tokens
 from agentspark.errors import DrafterFormatError
+from agentspark.files import whole_files
 
 WEIGHTS_FILE = "model.safetensors"
 DRAFT_TOKENS = "draft_token_ids"
@@ -41,7 +41,7 @@ def drafter_tensors(model: DraftModel, dtype: torch.dtype = torch.bfloat16) -> d
 def save_drafter(model: DraftModel, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write the checkpoint; an interrupted write never leaves half a file under its name."""
     text = json.dumps(model.config.to_json(), indent=2) + "\n"
-    with replaced(folder) as temporary:
+    with whole_files(folder) as temporary:
         tensors = drafter_tensors(model, dtype)
         save_file(tensors, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
         (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agentspark.dspark.atomic import write_json
 from agentspark.dspark.curve import Curve
 from agentspark.errors import ConfigError
+from agentspark.files import write_json
 
 SCHEMA = 3
 

@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from agentspark.dspark.atomic import replaced
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.checkpoint import DRAFT_TOKENS, WEIGHTS_FILE, drafter_tensors
 from agentspark.dspark.config import CONFIG_FILE
@@ -23,6 +22,7 @@ from agentspark.dspark.expand import sort_draft_tokens, unfold_previous, unfold_
 from agentspark.dspark.model import DraftModel, DSparkModel
 from agentspark.dspark.speculators import speculators_fields, vocabulary_maps
 from agentspark.errors import DrafterError
+from agentspark.files import whole_files
 
 Format = Literal["deepspec", "speculators"]
 FORMATS: tuple[Format, ...] = ("deepspec", "speculators")
@@ -126,7 +126,7 @@ def _write(
 ) -> None:
     try:
         # A calibration there is of the drafter that was exported before.
-        with replaced(out, [out / CALIBRATION_FILE]) as folder:
+        with whole_files(out, [out / CALIBRATION_FILE]) as folder:
             save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
             text = json.dumps(config, indent=2) + "\n"
             (folder / CONFIG_FILE).write_text(text, encoding="utf-8")

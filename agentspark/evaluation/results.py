@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from agentspark.files import write_text
 from agentspark.trace.environment import Environment
 
 FILE_NAME = "evaluation.json"
@@ -118,8 +119,6 @@ class Evaluation(_Frozen):
 
     def write(self, folder: Path) -> Path:
         """Write ``evaluation.json``, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE_NAME
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        return partial.replace(path)
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+        return path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from agentspark.errors import ModelError
+from agentspark.files import sync
 from agentspark.models.cache import ENVIRONMENT
 from agentspark.models.progress import progress_bar
 
@@ -79,12 +79,12 @@ class Conversion:
             self.convert(source, whole)
             _write_manifest(whole, source)
             for file in whole.iterdir():
-                _sync(file)
-            _sync(whole)
+                sync(file)
+            sync(whole)
             if self.folder.exists():  # there, but not whole
                 shutil.rmtree(self.folder)
             whole.rename(self.folder)
-        _sync(self.folder.parent)
+        sync(self.folder.parent)
 
 
 def is_whole(folder: Path) -> bool:
@@ -115,11 +115,3 @@ def _write_manifest(folder: Path, source: Path) -> None:
     }
     text = json.dumps(manifest, indent=2) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

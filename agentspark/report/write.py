@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentspark.errors import TraceWriteError
+from agentspark.files import write_text
 from agentspark.report.html import render_html
 from agentspark.report.markdown import render_markdown
 from agentspark.report.summarize import TITLE, summarize
@@ -54,21 +54,11 @@ def write_summary(summary: Summary, out_dir: str | Path) -> ReportPaths:
         paths.json: summary.model_dump_json(indent=2) + "\n",
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
-            _replace(path, text)
+            write_text(path, text)
     except OSError as error:
         raise TraceWriteError(
             f"The report cannot be written to {folder}: {error.strerror}. Free some space or "
             "choose another folder."
         ) from error
     return paths
-
-
-def _replace(path: Path, text: str) -> None:
-    passing = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        passing.write_text(text, encoding="utf-8")
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agentspark.errors import DataError, TrainError
+from agentspark.files import remove_leftovers
 from agentspark.train.features import TargetReader
 from agentspark.train.origin import Origin
 from agentspark.train.responses import Response
@@ -32,8 +33,7 @@ def extract_features(
     of another target or of other layers.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob("*.writing"):
-        left.unlink()
+    remove_leftovers(folder)
     wanted = frozenset(response.id for response in responses)
     store = FeatureStore(folder, only=wanted, origin=reader.origin)
     done = {store.entry(i).id for i in range(len(store))}
@@ -69,7 +69,6 @@ def _write(
     except DataError:
         raise
     except Exception as error:
-        path.with_suffix(".writing").unlink(missing_ok=True)
         raise TrainError(
             f"features cannot be written to {path.parent} ({error}): free some disk, or lower "
             "max_disk; a new start goes on from what is there."

@@ -6,11 +6,11 @@ import filecmp
 import shutil
 from pathlib import Path
 
-from agentspark.dspark.atomic import replaced
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.dspark.config import CONFIG_FILE
 from agentspark.errors import TrainError
+from agentspark.files import whole_files
 from agentspark.train.card import CARD_FILE
 from agentspark.train.reliability import calibration_files
 
@@ -27,7 +27,7 @@ def release_drafter(trained: Path, out: Path, card: str) -> bool:
     try:
         changed = not all(_same(path, out / path.name) for path in files)
         calibrated = changed and (out / CALIBRATION_FILE).exists()
-        with replaced(out, calibration_files(out) if changed else ()) as temporary:
+        with whole_files(out, calibration_files(out) if changed else ()) as temporary:
             for path in files:
                 shutil.copyfile(path, temporary / path.name)
             (temporary / CARD_FILE).write_text(card, encoding="utf-8")

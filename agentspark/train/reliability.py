@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentspark.dspark.atomic import write_json
 from agentspark.dspark.calibration import FILE_NAME, Reliability, mean_ece
+from agentspark.files import write_json
 from agentspark.train.plotting import FIRST, FORMATS, MUTED, SECOND, panels
 
 if TYPE_CHECKING:

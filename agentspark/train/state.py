@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from agentspark.errors import TrainError
+from agentspark.files import remove_leftovers, whole_file
 from agentspark.train.anchors import Cursor
 
 STATE_FILE = "state.pt"
@@ -38,7 +38,6 @@ class RunState:
 
 def save_state(state: RunState, path: Path) -> None:
     """Write the state; on a full disk the one before stays and ``TrainError`` says so."""
-    temporary = path.with_suffix(".writing")
     content = {
         "version": _VERSION,
         "cursor": asdict(state.cursor),
@@ -51,18 +50,14 @@ def save_state(state: RunState, path: Path) -> None:
         "sequences": state.sequences,
     }
     try:
-        with temporary.open("wb") as handle:
+        remove_leftovers(path.parent)
+        with whole_file(path) as temporary, temporary.open("wb") as handle:
             torch.save(content, handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch's own error where only a part could be written
         raise TrainError(
             f"the training state cannot be written to {path} ({error}): free some disk and start "
             "again; the run goes on from the state saved before, if there is one."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_state(path: Path) -> RunState | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from agentspark.errors import DataError
+from agentspark.files import whole_file
 from agentspark.train.origin import Origin
 from agentspark.train.rows import Example
 
@@ -81,11 +81,10 @@ def write_shard(
         "log_norm": torch.cat([e.log_norm for e in examples]),
         "best": torch.cat([e.best for e in examples]).to(torch.int32),
     }
-    temporary = path.with_suffix(".writing")
     metadata = {} if origin is None else origin.to_metadata()
     metadata["entries"] = json.dumps([asdict(e) for e in entries])
-    save_file(tensors, temporary, metadata)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata)
     # A shard that was deleted and written anew must not be read through the old file.
     _open.cache_clear()
     return path.stat().st_size

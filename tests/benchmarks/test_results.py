@@ -95,7 +95,7 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     results.complete = True
     assert results.write(tmp_path, ("one",))[1].name == "2025-01-02-2-cores-one-one.md"
     assert "not finished" not in (tmp_path / "2025-01-02-2-cores-one-one.md").read_text()
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_the_commit_says_whether_files_changed(tmp_path: Path) -> None:

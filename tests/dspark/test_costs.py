@@ -146,7 +146,7 @@ def test_a_failed_write_leaves_the_old_file(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("agentspark.dspark.atomic.json.dump", full)
+    monkeypatch.setattr("agentspark.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         CostTable({4: 0.5}).save(path, KEY)
     assert [p.name for p in tmp_path.iterdir()] == ["table.json"]
