@@ -25,6 +25,9 @@ from agentspark.files import whole_file
 from agentspark.train.origin import Origin
 from agentspark.train.rows import Example
 
+# Shards that a store keeps open at once: a folder may have more than a process may open.
+_OPEN_FILES = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -85,13 +88,10 @@ def write_shard(
     metadata["entries"] = json.dumps([asdict(e) for e in entries])
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata)
-    # A shard that was deleted and written anew must not be read through the old file.
-    _open.cache_clear()
     return path.stat().st_size
 
 
-@lru_cache(maxsize=256)
-def _open(path: Path) -> Any:
+def _open_shard(path: Path) -> Any:  # safetensors is not typed
     return safe_open(path, framework="pt")
 
 
@@ -108,6 +108,8 @@ class FeatureStore:
         self.folder, self.only, self.origin = folder, only, origin
         self.entries: list[tuple[Path, Entry]] = []
         self._seen: set[Path] = set()
+        # Each store has its own: a shard that was deleted and written anew is another to a new one.
+        self._open = lru_cache(maxsize=_OPEN_FILES)(_open_shard)
         self.bytes = 0
         self.refresh()
 
@@ -117,9 +119,9 @@ class FeatureStore:
             if path in self._seen:
                 continue
             try:
-                metadata = _open(path).metadata()
+                metadata = self._open(path).metadata()
                 entries = [Entry(**entry) for entry in json.loads(metadata["entries"])]
-                width = _open(path).get_slice("hidden").get_shape()[-1]
+                width = self._open(path).get_slice("hidden").get_shape()[-1]
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 raise DataError(
                     f"feature shard {path} cannot be read ({error}): delete it, it will be "
@@ -145,7 +147,7 @@ class FeatureStore:
     def example(self, index: int) -> Example:
         """Read one sequence."""
         path, e = self.entries[index]
-        file = _open(path)
+        file = self._open(path)
         here, rows = slice(e.offset, e.offset + e.size), slice(e.row, e.row + e.predicted)
         return Example(
             tokens=file.get_slice("tokens")[here].to(torch.int64),

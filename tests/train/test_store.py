@@ -50,6 +50,18 @@ def test_no_shard_is_written_over(store, make_example):
     assert torch.equal(again.example(0).tokens, make_example(10).tokens)
 
 
+def test_stores_keep_their_own_files_open(store, make_example):
+    other = FeatureStore(store.folder)
+    want = store.example(0)
+    path = store.folder / "shard-00000.safetensors"
+    path.unlink()
+    write_shard(path, [("new", "code", 0.8, make_example(10))])
+    # Those who read before go on with what they read; a new store reads what is there.
+    assert torch.equal(store.example(0).tokens, want.tokens)
+    assert torch.equal(other.example(0).tokens, want.tokens)
+    assert torch.equal(FeatureStore(store.folder).example(0).tokens, make_example(10).tokens)
+
+
 def test_a_cut_off_shard_is_named(tmp_path: Path):
     (tmp_path / "shard-00000.safetensors").write_bytes(b"\x10")
     with pytest.raises(DataError, match="shard-00000"):
