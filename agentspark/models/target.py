@@ -62,17 +62,21 @@ def load_target(
 
 
 def check_safetensors(file: Path) -> None:
-    """Raise ``ModelFormatError`` unless the file is as long as its own header says."""
+    """Raise ``ModelFormatError`` unless the file holds weights and is as long as it says."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with file.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            total = file.stat().st_size
-            header = json.loads(stream.read(size)) if 0 < size < total else {}
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFormatError(f"{file} is no safetensors file: {error}. Get it again.") from error
-    if not ends or 8 + size + max(ends) != total:
-        raise ModelFormatError(f"{file} is truncated or broken ({total} bytes). Get it again.")
+        with safe_open(file, framework="pt") as weights:
+            empty = not weights.keys()
+    except SafetensorError as error:
+        size = file.stat().st_size
+        raise ModelFormatError(
+            f"{file} is truncated or broken ({size} bytes: {error}). Get it again."
+        ) from error
+    except OSError as error:
+        raise ModelFormatError(f"{file} cannot be read: {error}. Get it again.") from error
+    if empty:
+        raise ModelFormatError(f"{file} holds no weights. Get it again.")
 
 
 def _device(name: str) -> torch.device:

@@ -65,6 +65,20 @@ def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
         load_target(folder)
 
 
+@pytest.mark.parametrize("content", [b"\x00" * 4, b"junk" * 100, b"\x02" + b"\x00" * 7 + b"{}"])
+def test_files_that_hold_no_weights_are_refused(folder: Path, content: bytes) -> None:
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelFormatError, match=r"model\.safetensors .* Get it again"):
+        load_target(folder)
+
+
+def test_weights_with_more_behind_them_are_refused(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes() + b"more")
+    with pytest.raises(ModelFormatError, match=r"truncated or broken"):
+        load_target(folder)
+
+
 def test_weights_that_are_missing_are_never_made_up(folder: Path) -> None:
     file = folder / "model.safetensors"
     weights = load_file(file)
