@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentspark.common import common_prefix
 from agentspark.engine.result import Completion
 from agentspark.report.statistics import ratio
 from benchmarks.bench import Bench
@@ -45,8 +46,6 @@ def _first_difference(pair: Pair) -> int:
 
 
 def _parts_at(one: Completion, other: Completion) -> int:
-    together = zip(one.token_ids, other.token_ids, strict=False)
-    shorter = min(len(one.token_ids), len(other.token_ids))
     if one.token_ids == other.token_ids:
         return -1
-    return next((at for at, (a, b) in enumerate(together) if a != b), shorter)
+    return common_prefix(one.token_ids, other.token_ids)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from agentspark.cli.arms import arm_options
 from agentspark.cli.transcripts import Transcript
+from agentspark.common import common_prefix
 from agentspark.engine.engine import Engine
 from agentspark.report.statistics import ratio
 from agentspark.sampling.params import SamplingParams
@@ -69,14 +69,10 @@ def _cached_and_common(engine: Engine, transcript: Transcript, *, live: bool) ->
         messages = [*messages, *new]
         done = engine.chat(messages, sampling, options=options)
         if before:
-            counted.append((done.counts.cached_tokens, _common(before, done.prompt_token_ids)))
+            common = common_prefix(before, done.prompt_token_ids)
+            counted.append((done.counts.cached_tokens, common))
         before, answer = [*done.prompt_token_ids, *done.token_ids], done.text
     return counted
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    pairs = zip(one, other, strict=False)
-    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _share(counted: Counted) -> float | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agentspark.common import common_prefix
 from agentspark.drafting.proposal import Proposal
 from agentspark.drafting.survival import SurvivalEstimator
 from agentspark.dspark.costs import CostTable
@@ -106,7 +107,7 @@ def merge(draft: Proposal, copy: Proposal) -> Proposal:
     """
     if not copy.token_ids or not draft.token_ids:
         return draft if draft.token_ids else copy
-    same = _common(draft.token_ids, copy.token_ids)
+    same = common_prefix(draft.token_ids, copy.token_ids)
     agreed = [max(d, c) for d, c in zip(draft.survival[:same], copy.survival[:same], strict=True)]
     draft_rest = _conditional(draft.survival, same)
     copy_rest = _conditional(copy.survival, same)
@@ -141,13 +142,6 @@ class DraftRecord:
     def fade(self) -> None:
         """Add a round that verified none of the drafter's tokens: what is known gets old."""
         self._estimator.update(None, 0, 0)
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    for i, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return i
-    return min(len(a), len(b))
 
 
 def _conditional(survival: Sequence[float], reached: int) -> list[float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agentspark.engine.parting import common
+from agentspark.common import common_prefix
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.verify import verify_greedy, verify_sampled
 from agentspark.errors import RequestError
@@ -69,7 +69,7 @@ def _choice(sequence: Sequence, accepted: int, bonus: int) -> Choice:
     said = sequence.grammar.advance(tokens)
     if sequence.grammar.complete:
         # Its end may be a draft, or a draft's token that was said for another reason.
-        return Choice(said, common(drafts, said))
+        return Choice(said, common_prefix(drafts, said))
     return Choice(said, min(accepted, len(said) - 1))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentspark.engine.parting import common
+from agentspark.common import common_prefix
 from agentspark.engine.sequence import Sequence
 
 
@@ -17,6 +17,6 @@ def count_round(sequence: Sequence, verified: int, accepted: int) -> None:
     histogram[accepted] += 1
     if sequence.copies is not None and sequence.copies.predicted(sequence.copy):
         drafts = sequence.proposal.token_ids[:verified]
-        predicted = common(drafts, sequence.copy.token_ids)
+        predicted = common_prefix(drafts, sequence.copy.token_ids)
         counts.prediction_accepted += min(accepted, predicted)
         counts.prediction_rejected += max(predicted - accepted, 0)

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from agentspark.common import common_prefix
 from agentspark.engine.request import Request
 
 _RUNS = 256
@@ -27,14 +28,14 @@ class Lineage:
         labels = request.labels
         if labels.run is None:
             return None
+        tokens = list(prompt)
         key = (labels.run, labels.arm, labels.parent, request.options.cache_salt)
         with self._lock:
             before = self._last.pop(key, None)
-            self._last[key] = list(prompt)
+            self._last[key] = tokens
             while len(self._last) > _RUNS:
                 self._last.popitem(last=False)
-        if before is None or list(prompt[: len(before)]) == before:
+        if before is None:
             return None
-        pairs = zip(before, prompt, strict=False)
-        shorter = min(len(before), len(prompt))
-        return next((i for i, (a, b) in enumerate(pairs) if a != b), shorter)
+        common = common_prefix(before, tokens)
+        return None if common == len(before) else common

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from agentspark.common import common_prefix
 from agentspark.drafting.proposal import Proposal
 from agentspark.engine.choosing import choose_tokens, note_logprobs
 from agentspark.engine.context import DrafterContext
@@ -16,7 +17,6 @@ from agentspark.engine.counting import count_round
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.output import Emitted
-from agentspark.engine.parting import common
 from agentspark.engine.proposing import Proposing
 from agentspark.engine.result import Completion, Delta, FinishReason
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
@@ -148,7 +148,7 @@ class Turn:
         best = 0
         for other in self.running:
             if not other.decoding and other.namespace == sequence.namespace:
-                best = max(best, common(sequence.tokens[:-1], other.tokens))
+                best = max(best, common_prefix(sequence.tokens[:-1], other.tokens))
         return best // size * size > self.memory.cached_prefix(sequence) if best else False
 
     # -- plan ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from agentspark.common import common_prefix
 from agentspark.engine.result import Completion, Counts
 from agentspark.evaluation.contestants import Contestant
 from agentspark.evaluation.results import ALL_KINDS, Difference, Score
@@ -37,12 +38,9 @@ def find_differences(turns: Sequence[Turn], *, seeded: bool) -> list[Difference]
         for name, rollout in turn.rollouts.items():
             got = rollout.completion.token_ids
             if got != expected:
-                pairs = zip(got, expected, strict=False)
-                at = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
-                position = min(len(got), len(expected)) if at is None else at
                 found.append(Difference(
                     contestant=name, prompt=turn.prompt.id, temperature=turn.temperature,
-                    position=position,
+                    position=common_prefix(got, expected),
                 ))  # fmt: skip
     return found
 

@@ -1,4 +1,4 @@
-"""Nodes of the prefix tree and the comparisons of token ids that it is walked with."""
+"""Nodes of the prefix tree."""
 
 from __future__ import annotations
 
@@ -40,18 +40,3 @@ def path_from(node: Node) -> list[Node]:
         path.append(node)
         node = node.parent
     return path
-
-
-def common_tokens(tokens: list[int], ids: list[int], start: int) -> int:
-    """Length of the common prefix of ``tokens`` and ``ids[start:]``."""
-    if ids[start : start + len(tokens)] == tokens:
-        return len(tokens)
-    low, high = 0, min(len(tokens), len(ids) - start)
-    # Bisection over slice comparisons is far faster than a loop over tokens.
-    while low < high:
-        middle = (low + high + 1) // 2
-        if tokens[low:middle] == ids[start + low : start + middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -6,11 +6,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agentspark.common import common_prefix
 from agentspark.errors import KVIntegrityError
 from agentspark.kv.blocks import BlockPool
 from agentspark.kv.contract import PrefixMatch
 from agentspark.kv.integrity import check_tree
-from agentspark.kv.node import Node, common_tokens, parent_of, path_from
+from agentspark.kv.node import Node, parent_of, path_from
 
 
 @dataclass(slots=True, eq=False)
@@ -149,12 +150,12 @@ class PrefixTree:
             return 0
         ids = list(tokens)
         while (child := node.children.get(self._key(ids, node.end))) is not None:
-            common = common_tokens(child.tokens, ids, node.end)
+            common = common_prefix(child.tokens, ids, node.end)
             if common < len(child.tokens):
                 return node.end + common
             node = child
         # No child shares the next whole block: the longest common part is inside one.
-        tails = (common_tokens(child.tokens, ids, node.end) for child in node.children.values())
+        tails = (common_prefix(child.tokens, ids, node.end) for child in node.children.values())
         return node.end + max(tails, default=0)
 
     def check_integrity(self, outstanding: Mapping[int, int] | None = None) -> None:
@@ -171,7 +172,7 @@ class PrefixTree:
             child = node.children.get(self._key(ids, node.end))
             if child is None:
                 break
-            common = common_tokens(child.tokens, ids, node.end)
+            common = common_prefix(child.tokens, ids, node.end)
             if common < len(child.tokens):
                 node = self._split(child, common // self._size)
                 break

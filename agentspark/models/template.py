@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from agentspark.common import common_prefix
 from agentspark.errors import InvalidRequestError
 from agentspark.models.markers import Markers
 
@@ -83,8 +84,7 @@ class ChatTemplate:
         except InvalidRequestError:
             return "", ""
         before = whole.partition(_WORD)[0]
-        pairs = enumerate(zip(before, prompt, strict=False))
-        same = next((i for i, (a, b) in pairs if a != b), min(len(before), len(prompt)))
+        same = common_prefix(before, prompt)
         return before[same:], prompt[same:]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from agentspark.common import common_prefix
 from agentspark.errors import PairingError
 from agentspark.report.matching import Numbered, match
 from agentspark.report.summary import FirstDivergence
@@ -48,11 +49,7 @@ class StepPair:
         ours, theirs = self.baseline.output_token_ids, self.accelerated.output_token_ids
         if ours is None or theirs is None or ours == theirs:
             return None
-        together = zip(ours, theirs, strict=False)
-        position = next(
-            (at for at, (one, other) in enumerate(together) if one != other),
-            min(len(ours), len(theirs)),
-        )
+        position = common_prefix(ours, theirs)
         return FirstDivergence(
             position=position,
             baseline_token=_at(ours, position),

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agentspark.errors import KVIntegrityError
 from agentspark.kv.blocks import BlockPool
-from agentspark.kv.node import Node, common_tokens
+from agentspark.kv.node import Node
 from agentspark.kv.prefix import PrefixTree
 
 Serve = Callable[..., list[int]]
@@ -77,20 +75,6 @@ def test_what_is_cached_does_not_follow_the_callers_lists() -> None:
     blocks[0] = 7
     assert tree.match(A).blocks == expected
     tree.check_integrity({block: 1 for block in expected})
-
-
-@given(
-    tokens=st.lists(st.integers(0, 1), max_size=20),
-    ids=st.lists(st.integers(0, 1), max_size=24),
-    start=st.integers(0, 26),
-)
-def test_common_tokens(tokens: list[int], ids: list[int], start: int) -> None:
-    expected = 0
-    for ours, theirs in zip(tokens, ids[start:], strict=False):
-        if ours != theirs:
-            break
-        expected += 1
-    assert common_tokens(tokens, ids, start) == expected
 
 
 @pytest.mark.parametrize(
