@@ -163,7 +163,9 @@ def _plan(engine: Engine) -> str:
         "memory": f"{stats.kv_bytes_total / 2**20:.0f} MiB of KV: {stats.total_blocks} blocks of "
         f"{stats.block_tokens}, {tokens} tokens",
         "drafts": drafts,
-        "scheduler": f"{engine.scheduler}, at most {engine.config.max_requests} sequences at once",
+        "scheduler": f"a row takes {engine.round_seconds(1) * 1e3:.0f} ms, 8 rows "
+        f"{engine.round_seconds(8) * 1e3:.0f} ms, 64 rows {engine.round_seconds(64) * 1e3:.0f} ms; "
+        f"at most {engine.config.max_requests} sequences at once",
     }
     return "\n".join(f"{name:<10} {text}" for name, text in lines.items())
 

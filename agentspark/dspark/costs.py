@@ -55,22 +55,22 @@ class CostTable:
         self._draft = Curve(draft) if draft else None
         self._buckets = sorted(buckets)
 
-    @property
-    def staircase(self) -> bool:
-        """Whether shape buckets make the curve jump (then the asynchronous planner fits)."""
-        return len(self._buckets) > 1
-
     def draft_seconds(self, drafted: int) -> float:
         """Seconds of drafting for ``drafted`` requests at once; 0 for none."""
         return self._draft.at(drafted) if self._draft is not None and drafted > 0 else 0.0
 
     def seconds(self, rows: int, drafted: int = 0) -> float:
         """Seconds of a round with a forward of ``rows`` tokens and ``drafted`` requests."""
-        return self._forward.at(self._padded(rows)) + self.draft_seconds(drafted)
+        return self.computed_seconds(self.padded(rows)) + self.draft_seconds(drafted)
 
-    def steps_per_second(self, rows: int) -> float:
-        """Rounds per second without drafting; see ``with_drafts``."""
-        return 1.0 / self.seconds(rows)
+    def computed_seconds(self, rows: int) -> float:
+        """Seconds of a forward that computes ``rows`` rows, padding included, without drafting."""
+        return self._forward.at(rows)
+
+    def padded(self, rows: int) -> int:
+        """The number of rows that a forward of ``rows`` tokens computes."""
+        i = bisect_left(self._buckets, rows)
+        return self._buckets[i] if i < len(self._buckets) else rows
 
     def with_drafts(self, drafted: int) -> DraftedCost:
         """This table as the planner reads it in a round that has drafted so many requests."""
@@ -84,7 +84,7 @@ class CostTable:
         """
         if not (math.isfinite(seconds) and seconds > 0):
             return
-        padded = self._padded(rows)
+        padded = self.padded(rows)
         expected = self._forward.at(padded)
         residual = seconds - self.draft_seconds(drafted) - expected
         limit = 0.5 * expected
@@ -127,10 +127,6 @@ class CostTable:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
             return None
 
-    def _padded(self, rows: int) -> int:
-        i = bisect_left(self._buckets, rows)
-        return self._buckets[i] if i < len(self._buckets) else rows
-
 
 @dataclass(frozen=True, slots=True)
 class DraftedCost:
@@ -139,13 +135,13 @@ class DraftedCost:
     table: CostTable
     draft_s: float
 
-    def seconds(self, rows: int) -> float:
-        """Seconds of the round with a forward of ``rows`` tokens."""
-        return self.table.seconds(rows) + self.draft_s
-
     def steps_per_second(self, rows: int) -> float:
-        """Rounds per second with a forward of ``rows`` tokens."""
-        return 1.0 / self.seconds(rows)
+        """Rounds per second with a forward of ``rows`` computed rows."""
+        return 1.0 / (self.table.computed_seconds(rows) + self.draft_s)
+
+    def padded(self, rows: int) -> int:
+        """The number of rows that a forward of ``rows`` tokens computes."""
+        return self.table.padded(rows)
 
 
 def profile(

@@ -17,7 +17,7 @@ from agentspark.dspark.costs import CostKey
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.probe import rows_are_exact
-from agentspark.engine.profiling import EngineCosts
+from agentspark.engine.profiling import MOST_ROWS, EngineCosts
 from agentspark.engine.proposing import Proposing
 from agentspark.engine.runner import FlatRows, TargetRunner
 from agentspark.engine.turn import Finish, Turn
@@ -135,6 +135,7 @@ def _costs(
         device=str(target.spec.device),
         dtype=config.dtype,
         threads=torch.get_num_threads(),
+        buckets=runner.buckets(MOST_ROWS),
         drafter=None if drafter is None else drafter.name,
         exact=config.exact,
     )

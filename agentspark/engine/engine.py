@@ -133,10 +133,12 @@ class Engine(Calls):
         """Whether the engine takes requests: it is not closed and its loop has not died."""
         return self._loop.alive
 
-    @property
-    def scheduler(self) -> str:
-        """Which planner cuts the drafts: ``synchronous`` or ``asynchronous``."""
-        return self._parts.turn.proposing.planner_name
+    def round_seconds(self, rows: int) -> float:
+        """What the scheduler takes a round with a forward of ``rows`` tokens to cost, in seconds.
+
+        Without drafting; measured at load or in an earlier run, and corrected by every round.
+        """
+        return self._parts.costs.table.seconds(rows)
 
     @property
     def fingerprint(self) -> str:

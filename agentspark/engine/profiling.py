@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from agentspark.engine.runner import FlatRows, TargetRunner
 from agentspark.kv.blocks import BlockPool
 from agentspark.sampling.params import SamplingParams
 
-_ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 64, 128, 256)
+# No round of drafts is larger; prompts are, and cost by the row there.
+MOST_ROWS = 256
+_ROWS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 128, MOST_ROWS)
 _DRAFTED = (1, 2, 4, 8)
 # Rounds are measured behind a context of this many tokens, an early step of an agent.
 _CONTEXT = 256
@@ -43,7 +46,7 @@ class EngineCosts:
         digest = hashlib.sha256(json.dumps(asdict(key), sort_keys=True).encode()).hexdigest()
         path = folder / f"{digest[:16]}.json"
         found = CostTable.load(path, key)
-        costs = cls(found or _measure(runner, drafter, pool), key, path)
+        costs = cls(found or _measure(runner, drafter, pool, key.buckets), key, path)
         if found is None:
             costs.save()
         return costs
@@ -57,9 +60,12 @@ class EngineCosts:
             self.table.save(self.path, self.key)
 
 
-def _measure(runner: TargetRunner, drafter: Drafter | None, pool: BlockPool) -> CostTable:
+def _measure(
+    runner: TargetRunner, drafter: Drafter | None, pool: BlockPool, buckets: Sequence[int]
+) -> CostTable:
     available = pool.num_blocks * pool.block_tokens
-    rows = [n for n in _ROWS if n + 1 < available // 2]
+    # Fewer rows than a forward computes are the same point of the curve.
+    rows = sorted({runner.bucket(n) for n in _ROWS if n + 1 < available // 2})
     most = max(rows[-1], 0 if drafter is None else drafter.block_size + 1)
     context = min(_CONTEXT, available - most - 1)
     blocks = pool.allocate(-(-(context + most) // pool.block_tokens))
@@ -69,6 +75,7 @@ def _measure(runner: TargetRunner, drafter: Drafter | None, pool: BlockPool) -> 
             rows,
             draft=None if drafter is None else lambda n: _draft(drafter, n, context, blocks),
             drafted=() if drafter is None else _DRAFTED,
+            buckets=buckets,
         )
     finally:
         pool.release(blocks)

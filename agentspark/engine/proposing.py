@@ -12,7 +12,7 @@ from agentspark.drafting.drafter import Drafter, DraftRequest
 from agentspark.drafting.pace import DraftPace
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.costs import CostTable
-from agentspark.dspark.scheduler import AsynchronousPlanner, Planner, SynchronousPlanner
+from agentspark.dspark.scheduler import plan
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.grammar.drafts import copy_under, under
 from agentspark.engine.memory import KVMemory
@@ -42,7 +42,6 @@ class Proposing:
         self._context = context
         self._cost = cost
         self._memory = memory
-        self._planner: Planner = AsynchronousPlanner() if cost.staircase else SynchronousPlanner()
         self._pace = DraftPace()
         self._paced = False
         self._committed = 0
@@ -59,11 +58,6 @@ class Proposing:
     @property
     def _confident(self) -> bool:
         return self._drafter is None or self._drafter.confident
-
-    @property
-    def planner_name(self) -> str:
-        """``synchronous`` or ``asynchronous``: see ``dspark/scheduler.py``."""
-        return "asynchronous" if isinstance(self._planner, AsynchronousPlanner) else "synchronous"
 
     def draft(self, sequences: Seq[Sequence]) -> None:
         """Set every sequence's proposal; the drafter runs once for all that it drafts for."""
@@ -149,7 +143,7 @@ class Proposing:
                 expected += sequence.proposal.expected_accepted
         if not scheduled:
             return
-        lengths = self._planner.plan(
+        lengths = plan(
             [sequence.proposal.survival for sequence in scheduled],
             base,
             self._cost.with_drafts(self.drafted),

@@ -104,6 +104,10 @@ class TargetRunner:
                 step = max(step, _EXACT_ROWS)
         return -(-count // step) * step
 
+    def buckets(self, most: int) -> tuple[int, ...]:
+        """The numbers of rows that forwards of up to ``most`` rows have, ascending."""
+        return tuple(sorted({self.bucket(count) for count in range(1, most + 1)}))
+
     def _wanted_rows(self, logit_rows: Sequence[int]) -> torch.Tensor:
         wanted = list(logit_rows) or [0]
         wanted += [wanted[-1]] * (self.bucket(len(wanted)) - len(wanted))
