@@ -13,10 +13,22 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatDSpark"]
 
+# What the extra brings.
+_EXTRA = ("httpx", "langchain_core", "tenacity")
+
 
 def __getattr__(name: str) -> Any:
     if name == "ChatDSpark":
-        from langchain_dspark.chat_model import ChatDSpark
+        try:
+            from langchain_dspark.chat_model import ChatDSpark
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRA:
+                raise
+            raise ImportError(
+                f"ChatDSpark needs {package}: install it with pip install 'agentspark[langchain]'.",
+                name=package,
+            ) from error
 
         return ChatDSpark
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

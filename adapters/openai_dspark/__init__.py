@@ -14,10 +14,22 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "Client"]
 
+# What the extra brings.
+_EXTRA = ("httpx", "tenacity")
+
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        value = getattr(import_module("openai_dspark.client"), name)
+        try:
+            value = getattr(import_module("openai_dspark.client"), name)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRA:
+                raise
+            raise ImportError(
+                f"{name} needs {package}: install it with pip install 'agentspark[client]'.",
+                name=package,
+            ) from error
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

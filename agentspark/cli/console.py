@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 
 def out() -> Console:
@@ -37,11 +39,24 @@ def say_error(text: str) -> None:
 
 
 def progress() -> Progress:
-    """A progress bar on stderr that leaves nothing behind; silent where stderr is no terminal."""
+    """A progress bar on stderr that leaves nothing behind; lines where stderr is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    class Lines(Progress):
+        """Says what is being done, once, where a bar cannot be drawn (a log, a service)."""
+
+        def add_task(self, description: str, *args: Any, **fields: Any) -> TaskID:
+            if self.disable:
+                say(description)
+            return super().add_task(description, *args, **fields)
+
+        def update(self, task_id: TaskID, *args: Any, **fields: Any) -> None:
+            if self.disable and (description := fields.get("description")):
+                say(description)
+            super().update(task_id, *args, **fields)
+
     console = err()
-    return Progress(
+    return Lines(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -50,3 +65,15 @@ def progress() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show ``what`` on stderr while the body runs: a spinner, or a line without a terminal."""
+    console = err()
+    if not console.is_terminal:
+        say(what)
+        yield
+        return
+    with console.status(what):
+        yield

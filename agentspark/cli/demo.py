@@ -11,6 +11,7 @@ import typer
 from agentspark.cli.arms import arm_options, in_turn
 from agentspark.cli.console import out as results
 from agentspark.cli.console import progress, say
+from agentspark.cli.extras import require
 from agentspark.cli.options import Drafter, Model, TraceTokens, drafter_name
 from agentspark.trace.record import ARMS
 
@@ -35,6 +36,7 @@ def demo(
     Both arms run on one engine and take turns at every step. Their requests differ in two
     options only: drafting and shared prefixes.
     """
+    require("langchain", "langchain_core", "httpx", "tenacity")
     from agentspark.cli.code_reader import Limits
     from agentspark.cli.reporting import default_out, fresh_trace, show
     from agentspark.report import compare_files

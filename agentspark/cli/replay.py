@@ -34,7 +34,8 @@ def replay(
     transcripts: Annotated[
         Path,
         typer.Argument(
-            help='JSON Lines: {"id", "steps": [[messages], ...]}. Beside them tools and the like '
+            # The backslash keeps it from being read as a style.
+            help='JSON Lines: {"id", "steps": [\\[messages], ...]}. Beside them tools and the like '
             "for all steps, and max_tokens, stop and the like, which win over the options."
         ),
     ],

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentspark.cli.console import err, say
+from agentspark.cli.console import say, working
+from agentspark.cli.extras import require
 from agentspark.cli.options import (
     Drafter,
     DtypeOption,
@@ -86,7 +87,7 @@ def serve(
     """Serve a model to any OpenAI client until Ctrl-C."""
     if log_format not in ("json", "text"):
         raise typer.BadParameter(f"--log-format {log_format!r} is none of: json, text")
-    _require_server()
+    require("server", "fastapi", "prometheus_client", "uvicorn")
     from openai_dspark.server.auth import read_keys
     from openai_dspark.server.settings import ServerSettings
 
@@ -137,7 +138,7 @@ def _run(
     from openai_dspark.server.process import serve as serve_app
 
     with bind(settings) as bound:
-        with err().status(f"Loading {model}"):
+        with working(f"Loading {model}"):
             engine = Engine.load(model, drafter=drafter, config=config, trace=trace)
         with engine:
             app = ServerApp(engine, settings)
@@ -178,14 +179,3 @@ def _ready(app: ServerApp, port: int) -> str:
         f"Serving {name} at http://{host}:{port}/v1 ({keys}); {name}:baseline runs without "
         "acceleration. Ctrl-C stops."
     )
-
-
-def _require_server() -> None:
-    try:
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"The server needs {error.name}: install it with pip install 'agentspark[server]'."
-        ) from error

@@ -20,6 +20,10 @@ def test_version_and_help(cli):
         assert f" {name} " in said.out
 
 
+def test_brackets_in_a_help_text_are_no_style(cli):
+    assert '"steps": [[messages],' in cli("replay", "--help").out
+
+
 @pytest.mark.parametrize(
     "args",
     [
