@@ -16,7 +16,7 @@ from agentspark.errors import RequestError
 from agentspark.sampling import bits as masks
 from agentspark.sampling.bits import Bits
 from agentspark.sampling.penalties import add_bias, ban_early_end
-from agentspark.sampling.sampler import argmax_ids, probabilities, token_logprobs
+from agentspark.sampling.sampler import argmax_ids, probabilities, token_logprobs, token_margins
 
 _log = logging.getLogger(__name__)
 
@@ -114,9 +114,15 @@ def _grammar_rows(sequence: Sequence, end_ids: frozenset[int]) -> Bits:
     return rows
 
 
-def note_logprobs(sequence: Sequence, raw: Tensor, tokens: Seq[int]) -> None:
-    """Append the log-probabilities of ``tokens`` (rows of ``raw`` in order) where asked for."""
-    wanted = sequence.sampling.logprobs
-    if sequence.logprobs is not None and wanted is not None and tokens:
-        rows = raw[: len(tokens)]
+def note_logits(sequence: Sequence, raw: Tensor, tokens: Seq[int]) -> None:
+    """Append what is asked for of the logits of ``tokens`` (rows of ``raw`` in order).
+
+    That is log-probabilities for whoever sent the request, and margins for its record.
+    """
+    if not tokens:
+        return
+    rows, wanted = raw[: len(tokens)], sequence.sampling.logprobs
+    if sequence.logprobs is not None and wanted is not None:
         sequence.logprobs.extend(token_logprobs(rows, tokens, [wanted] * len(tokens)))
+    if sequence.margins is not None:
+        sequence.margins.extend(token_margins(rows, tokens))

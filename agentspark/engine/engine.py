@@ -61,7 +61,6 @@ class Engine(Calls):
         self._recorder = Recorder.choose(trace, self._context)
         if trace_tokens and self._recorder is None:
             raise ConfigError("trace_tokens needs a trace to write to: give trace as well.")
-        self._detail = self._context.detail(trace_tokens)
         # The parts are put together on the loop's thread; see there.
         self._loop = EngineLoop(lambda: self._assemble(model, drafter))
         parts = self._parts
@@ -75,7 +74,10 @@ class Engine(Calls):
             device=str(parts.target.spec.device),
             environment=_environment(parts.target),
         )
-        self._intake = Intake(parts, self._context)
+        self._detail = self._context.detail(trace_tokens, exact=parts.exact)
+        self._intake = Intake(
+            parts, self._context, margins=self._recorder is not None and self._detail.output_margins
+        )
 
     def _assemble(self, model: str | Path, drafter: str | Path | None) -> Turn:
         self._parts = assemble(model, drafter, self.config, self._finish)
@@ -233,7 +235,7 @@ class Engine(Calls):
         )
         self._remember(completion, request)
         if self._recorder is not None:
-            self._trace(self._recorder, completion, request, error)
+            self._trace(self._recorder, completion, sequence, error)
         return completion
 
     def _remember(self, completion: Completion, request: Request) -> None:
@@ -252,14 +254,15 @@ class Engine(Calls):
         self,
         recorder: Recorder,
         completion: Completion,
-        request: Request,
+        sequence: Sequence,
         error: BaseException | None,
     ) -> None:
         try:
             record = from_completion(
                 completion,
                 engine=self._facts,
-                sampling=request.sampling,
+                sampling=sequence.sampling,
+                margins=sequence.margins,
                 detail=self._detail,
                 error=error,
             )

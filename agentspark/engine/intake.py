@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
 
 class Intake:
-    """Makes sequences of requests; what they share across requests is kept here."""
+    """Makes sequences of requests; what they share across requests is kept here.
 
-    def __init__(self, parts: Parts, context: TraceContext) -> None:
+    ``margins`` is whether every token's margin over the best other one is noted.
+    """
+
+    def __init__(self, parts: Parts, context: TraceContext, *, margins: bool = False) -> None:
         self._parts = parts
         self._context = context
+        self._margins = margins
         self._copies = SuffixSource()
         self._lineage = Lineage()
         target = parts.target
@@ -80,6 +84,7 @@ class Intake:
             if uses_drafter and self._parts.drafter is not None
             else None,
             logprobs=None if params.logprobs is None else [],
+            margins=[] if self._margins else None,
             grammar=None
             if request.constraint is None
             else self._grammars.state(request.constraint, limit),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from agentspark.errors import TraceWriteError
-from agentspark.trace.cost import PriceTable, cost_of
 from agentspark.trace.detail import Detail
 from agentspark.trace.facts import EngineFacts
 from agentspark.trace.hashing import token_hash
@@ -19,7 +18,6 @@ from agentspark.trace.runs import split_run
 if TYPE_CHECKING:
     from agentspark.engine.params import Labels, RequestOptions
     from agentspark.engine.result import Completion, Timings
-    from agentspark.sampling.logprob import TokenLogprob
     from agentspark.sampling.params import SamplingParams
 
 
@@ -28,19 +26,20 @@ def from_completion(
     *,
     engine: EngineFacts | None = None,
     sampling: SamplingParams | None = None,
-    prices: PriceTable | None = None,
+    margins: list[float] | None = None,
     detail: Detail | None = None,
     error: BaseException | None = None,
 ) -> StepRecord:
     """The record of a finished request.
 
-    ``prices`` adds the cost. ``error`` is why the request failed, where it did; its completion
-    then holds what was known by then. Output margins need the completion's log-probabilities
-    with at least one alternative and are left out where those are missing. Raises
-    ``TraceWriteError`` where a label is not what a record can hold.
+    ``margins`` are the output tokens' where they were noted. ``error`` is why the request failed,
+    where it did; its completion then holds what was known by then. Raises ``TraceWriteError``
+    where a label is not what a record can hold.
     """
     try:
-        record = _record(completion, engine or EngineFacts(), sampling, detail or Detail(), error)
+        return _record(
+            completion, engine or EngineFacts(), sampling, margins, detail or Detail(), error
+        )
     except ValidationError as problem:
         first = problem.errors()[0]
         raise TraceWriteError(
@@ -48,13 +47,13 @@ def from_completion(
             f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}. Check the labels of "
             "the request; the request itself is not affected."
         ) from problem
-    return record if prices is None else record.model_copy(update={"cost": cost_of(record, prices)})
 
 
 def _record(
     completion: Completion,
     engine: EngineFacts,
     sampling: SamplingParams | None,
+    margins: list[float] | None,
     detail: Detail,
     error: BaseException | None,
 ) -> StepRecord:
@@ -85,22 +84,8 @@ def _record(
         environment=engine.environment,
         prompt_token_ids=list(completion.prompt_token_ids) if detail.prompt_token_ids else None,
         output_token_ids=list(completion.token_ids) if detail.output_token_ids else None,
-        output_margins=margins_of(completion.logprobs) if detail.output_margins else None,
-        text=completion.text if detail.text else None,
+        output_margins=margins if detail.output_margins else None,
     )
-
-
-def margins_of(logprobs: list[TokenLogprob] | None) -> list[float] | None:
-    """Per token, its logit minus the best other one's; log-probabilities differ by the same."""
-    if logprobs is None:
-        return None
-    margins: list[float] = []
-    for chosen in logprobs:
-        others = [logprob for token_id, logprob in chosen.top if token_id != chosen.token_id]
-        if not others:
-            return None
-        margins.append(round(chosen.logprob - max(others), 6))
-    return margins
 
 
 def _labels(labels: Labels) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Sequence:
     history: TokenHistory | None = None
     record: DraftRecord | None = None
     logprobs: list[TokenLogprob] | None = None
+    margins: list[float] | None = None
     grammar: GrammarState | None = None
     computed: int = 0
     blocks: list[int] = field(default_factory=list)

@@ -11,7 +11,7 @@ import torch
 
 from agentspark.common import common_prefix
 from agentspark.drafting.proposal import Proposal
-from agentspark.engine.choosing import choose_tokens, note_logprobs
+from agentspark.engine.choosing import choose_tokens, note_logits
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.counting import count_round
 from agentspark.engine.handle import cancelled
@@ -257,7 +257,7 @@ class Turn:
             sequence.clock.first_token = now
         if sequence.history is not None:
             sequence.history.extend(tokens)
-        note_logprobs(sequence, raw, tokens)
+        note_logits(sequence, raw, tokens)
         self.proposing.learn(sequence, tokens)
         if emitted.finish_reason is not None:
             self._publish([sequence])

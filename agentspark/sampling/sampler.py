@@ -83,5 +83,14 @@ def token_logprobs(
     ]
 
 
+def token_margins(logits: Tensor, token_ids: Sequence[int]) -> list[float]:
+    """The logit of each row's chosen token minus the best other one's; ``logits`` is ``[R, V]``."""
+    rows = logits.to(torch.float32, copy=True)
+    ids = torch.tensor(list(token_ids), device=logits.device).unsqueeze(1)
+    chosen = rows.gather(1, ids).squeeze(1)
+    best = rows.scatter_(1, ids, -torch.inf).amax(dim=1)
+    return [round(margin, 6) for margin in (chosen - best).tolist()]
+
+
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=like.device).unsqueeze(1)

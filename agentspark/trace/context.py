@@ -90,13 +90,17 @@ class TraceContext:
         """Number steps by ``ledger`` from now on: that of the file the records go to."""
         self._ledger = ledger
 
-    def detail(self, tokens: bool = False) -> Detail:
+    def detail(self, tokens: bool = False, *, exact: bool = True) -> Detail:
         """What records should carry: in an arm the output ids, to say where outputs part.
 
-        ``tokens`` is whether the caller asks for all ids, as this context may.
+        ``tokens`` is whether the caller asks for all ids, as this context may. Where the engine
+        is not ``exact``, outputs may part, and margins say by how little.
         """
         every = tokens or self.tokens
-        return Detail(prompt_token_ids=every, output_token_ids=every or self.arm is not None)
+        outputs = every or self.arm is not None
+        return Detail(
+            prompt_token_ids=every, output_token_ids=outputs, output_margins=outputs and not exact
+        )
 
     def place(
         self, *, run: str | None = None, step: int | None = None, arm: str | None = None

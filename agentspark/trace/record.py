@@ -27,7 +27,7 @@ Moment = Annotated[
     Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
 ]
 
-OPT_IN = ("prompt_token_ids", "output_token_ids", "output_margins", "text")
+OPT_IN = ("prompt_token_ids", "output_token_ids", "output_margins")
 
 
 class _Part(BaseModel):
@@ -92,7 +92,7 @@ class StepRecord(_Part):
     ``cache_break_position`` is where the prompt parts from everything that was cached.
     ``prompt_hash`` and ``output_hash`` are ``token_hash`` of the ids. ``output_margins`` are, per
     output token, its logit minus the best other one's (negative where a sampled token was not
-    the likeliest). The last four fields are written only where they were asked for.
+    the likeliest). The last three fields are written only where they were asked for.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -138,7 +138,6 @@ class StepRecord(_Part):
     prompt_token_ids: list[int] | None = None
     output_token_ids: list[int] | None = None
     output_margins: list[float] | None = None
-    text: str | None = None
 
     @computed_field  # type: ignore[prop-decorator]  # mypy sees property under the decorator
     @property

@@ -365,6 +365,26 @@ def test_token_ids_are_traced_where_they_are_asked_for_and_nowhere_else(
         assert (record.prompt_token_ids, record.output_token_ids) == expected
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_margins_are_traced_with_outputs_that_may_part(
+    tiny_target_dir: Path, cost_cache: Path, tmp_path: Path, exact: bool
+) -> None:
+    config = EngineConfig(dtype="float32", kv_tokens=1024, cache_dir=cost_cache, exact=exact)
+    asked = SamplingParams(max_tokens=9, logprobs=2)
+    with Engine.load(
+        tiny_target_dir, drafter=None, config=config, trace=tmp_path / "t.jsonl", trace_tokens=True
+    ) as engine:
+        done = engine.generate("hello hello hello", asked)
+        assert engine.exact is exact
+    (record,) = read_trace(tmp_path / "t.jsonl").records
+    if exact:
+        assert record.output_margins is None
+        return
+    tops = [chosen.top for chosen in done.logprobs or []]
+    expected = [best[1] - second[1] for best, second in tops]
+    assert record.output_margins == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_choice_that_fails_ends_its_own_request_alone(
     tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

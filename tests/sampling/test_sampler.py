@@ -15,7 +15,7 @@ from agentspark.sampling.cuts import cut_rows
 from agentspark.sampling.draw import draw_rows, draw_tokens, make_generator
 from agentspark.sampling.params import SamplingParams
 from agentspark.sampling.penalties import TokenHistory, ban_early_end
-from agentspark.sampling.sampler import argmax_ids, probabilities, token_logprobs
+from agentspark.sampling.sampler import argmax_ids, probabilities, token_logprobs, token_margins
 
 
 def reference(logits: list[float], p: SamplingParams) -> list[float]:
@@ -197,3 +197,9 @@ def test_logprobs_are_of_the_raw_logits_with_the_best_in_order() -> None:
     assert first.top[0][1] == pytest.approx(float(expected[0, 1]))
     assert second.top == ()
     assert token_logprobs(logits, [0, 2], [0, 0])[1].logprob == pytest.approx(float(expected[1, 2]))
+
+
+def test_a_margin_is_to_the_best_other_token() -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.5], [1.0, 0.0, 3.0]], dtype=torch.bfloat16)
+    assert token_margins(logits, [1, 0]) == [0.5, -2.0]
+    assert logits[0].tolist() == [0.0, 2.0, 1.5]

@@ -49,6 +49,12 @@ def test_in_an_arm_output_ids_are_kept_to_find_where_outputs_part():
     assert TraceContext(arm="baseline").detail().output_token_ids
 
 
+def test_margins_are_kept_with_outputs_that_may_part():
+    assert TraceContext(arm="baseline").detail(exact=False).output_margins
+    assert not TraceContext(arm="baseline").detail(exact=True).output_margins
+    assert not TraceContext().detail(exact=False).output_margins
+
+
 @pytest.mark.parametrize(
     ("context", "asked", "prompt", "output"),
     [
