@@ -22,7 +22,8 @@ class Counts:
     included) is ``(completion_tokens - 1) / rounds``. ``draft_tokens`` were proposed,
     ``verified_tokens`` of them went through the target, ``accepted_tokens`` of those were kept.
     ``accepted_histogram[k]`` counts the rounds that accepted ``k`` drafts.
-    ``cache_break_position`` is the first position at which the prompt parts from everything cached.
+    ``cache_break_position`` is the first position at which the prompt parts from that of the run's
+    previous step, ``None`` where it extends it or there is none.
     ``reasoning_tokens`` of the completion are reasoning, ``None`` where the model does not reason.
     Of the drafts taken from the request's own prediction, ``prediction_accepted`` were kept and
     ``prediction_rejected`` were not.

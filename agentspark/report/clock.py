@@ -64,13 +64,11 @@ def wall_time(pairing: Pairing, arm: Arm) -> WallTime | None:
     A run tells where all its calls are paired and succeeded, and the arms did not take turns
     within it. Runs are summed as if they came one after another.
     """
-    spoilt = {(record.run, record.repeat) for record in pairing.unpaired}
-    spoilt |= {(pair.run, pair.repeat) for pair in pairing.pairs if not pair.succeeded}
     busy, wall = 0.0, 0.0
     for unit, pairs in by_unit(pairing.compared).items():
         records = [getattr(pair, arm) for pair in pairs]
         window = _window(records)
-        if unit in spoilt or window is None or took_turns(pairs):
+        if unit in pairing.incomplete or window is None or took_turns(pairs):
             return None
         busy += busy_seconds(records)
         wall += window[1] - window[0]

@@ -63,13 +63,15 @@ class StepPair:
 class Pairing:
     """Every record once: in a pair, without a partner, or of neither arm.
 
-    ``runs_by_order`` says that no run had the same name in both arms, so that runs were matched
-    in the order in which they started.
+    ``incomplete`` are the runs, named as in ``pairs``, that miss a pair or have one that did not
+    succeed. ``runs_by_order`` says that no run had the same name in both arms, so that runs were
+    matched in the order in which they started.
     """
 
     pairs: list[StepPair] = field(default_factory=list)
     unpaired: list[StepRecord] = field(default_factory=list)
     ignored: list[StepRecord] = field(default_factory=list)
+    incomplete: set[Unit] = field(default_factory=set)
     runs_by_order: bool = False
 
     @property
@@ -135,8 +137,12 @@ def _pair_unit(
             )
         )
     taken, given = ({pair[side] for pair in found} for side in (0, 1))
-    pairing.unpaired += [record for at, (_, record) in enumerate(left) if at not in taken]
-    pairing.unpaired += [record for at, (_, record) in enumerate(right) if at not in given]
+    alone = [record for at, (_, record) in enumerate(left) if at not in taken]
+    alone += [record for at, (_, record) in enumerate(right) if at not in given]
+    pairing.unpaired += alone
+    # Told here: a run that was matched by order has another name in its own records.
+    if alone or not all(left[one][1].succeeded and right[two][1].succeeded for one, two in found):
+        pairing.incomplete.add(unit)
 
 
 def _numbered(records: list[StepRecord]) -> list[Numbered]:

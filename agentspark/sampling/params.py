@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TypeGuard
@@ -81,7 +80,8 @@ class SamplingParams:
             ("repetition_penalty", 0.01, 10.0),
         ):
             value = getattr(self, name)
-            if not (_is_real(value) and math.isfinite(value) and low <= value <= high):
+            # Comparing takes whole numbers of any size, and refuses infinities and nan.
+            if not (_is_real(value) and low <= value <= high):
                 raise unusable(name, value, f"a finite number from {low:g} to {high:g}")
         if self.top_p == 0.0:
             raise unusable("top_p", self.top_p, "a number above 0 (1 turns it off)")

@@ -89,7 +89,8 @@ class StepRecord(_Part):
     ``prefill_ms`` runs from admission to the first token, ``ttft_ms`` is queue plus prefill,
     ``decode_ms`` runs from the first token to the last. ``rounds`` are target passes after the
     prefill. ``accepted_histogram[k]`` counts the rounds that kept ``k`` drafts.
-    ``cache_break_position`` is where the prompt parts from everything that was cached.
+    ``cache_break_position`` is where the prompt parts from that of the run's previous step,
+    ``None`` where it extends it or there is none.
     ``prompt_hash`` and ``output_hash`` are ``token_hash`` of the ids. ``output_margins`` are, per
     output token, its logit minus the best other one's (negative where a sampled token was not
     the likeliest). The last three fields are written only where they were asked for.

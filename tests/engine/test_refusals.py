@@ -24,6 +24,7 @@ from .test_equivalence import GREEDY
         ([5], SamplingParams(max_tokens=0), InvalidRequestError, "max_tokens"),
         ([5], SamplingParams(temperature=math.nan), InvalidRequestError, "temperature"),
         ([5], SamplingParams(temperature=math.inf), InvalidRequestError, "temperature"),
+        ([5], SamplingParams(temperature=10**400), InvalidRequestError, "temperature"),
         ([5], SamplingParams(top_p=0.0), InvalidRequestError, "top_p"),
         ([5], SamplingParams(stop=("",)), InvalidRequestError, "stop"),
         ([5], SamplingParams(min_tokens=9, max_tokens=8), InvalidRequestError, "min_tokens"),

@@ -134,6 +134,17 @@ def test_steps_that_are_not_compared_are_listed_and_left_out(make_run):
     assert len(texts(summary)) == 2
 
 
+@pytest.mark.parametrize("names", [("task", "task"), ("before", "after")])
+def test_a_run_with_a_call_too_many_has_no_wall_time_whatever_its_name(make_run, names):
+    records = make_run("baseline", 4, run=names[0])
+    records += make_run("accelerated", 5, run=names[1], at_s=50)
+
+    summary = summarize(records)
+
+    assert (summary.speedup.total, summary.speedup.wall) == (4, None)
+    assert [arm.tools_ms for arm in summary.arms.values()] == [None, None]
+
+
 def test_nothing_that_succeeded(make_both):
     records = [record.model_copy(update={"finish_reason": "error"}) for record in make_both()]
     with pytest.raises(PairingError, match="Every paired step failed"):
