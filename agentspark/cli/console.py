@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from agentspark.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -27,15 +29,15 @@ def err() -> Console:
 
 
 def say(text: str) -> None:
-    """One note on stderr, as it is."""
-    err().print(text, markup=False, soft_wrap=True)
+    """One note on stderr, without markup; control characters are shown, not obeyed."""
+    err().print(printable(text), markup=False, soft_wrap=True)
 
 
 def say_error(text: str) -> None:
-    """One error line on stderr, as it is."""
+    """One error line on stderr; text as in ``say``."""
     console = err()
     console.print("[bold red]error:[/] ", end="")
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(printable(text), markup=False, soft_wrap=True)
 
 
 def progress() -> Progress:

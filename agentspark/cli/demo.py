@@ -13,6 +13,7 @@ from agentspark.cli.console import out as results
 from agentspark.cli.console import progress, say
 from agentspark.cli.extras import require
 from agentspark.cli.options import Drafter, Model, TraceTokens, drafter_name
+from agentspark.printable import printable
 from agentspark.trace.record import ARMS
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def demo(
     say(f"An agent reads {source} with {model}, once per arm, the arms taking turns.")
     chats = {arm: _chat(arm, model, drafter_name(drafter), trace, trace_tokens) for arm in ARMS}
     report = run_both(source, chats, Limits(files=files))
-    results().print("\nThe agent's report:\n" + report + "\n", markup=False)
+    results().print(f"\nThe agent's report:\n{printable(report)}\n", markup=False)
     show(compare_files(trace, None, target, title=f"An agent reads {source.resolve().name}"))
 
 
@@ -73,7 +74,9 @@ def run_both(source: Path, chats: Mapping[Arm, ChatDSpark], limits: Limits) -> s
             for turn in range(steps):
                 for arm in in_turn(ARMS, turn):
                     step = next(work[arm])
-                    bar.update(task, advance=1, description=f"{step.number}. {step.name}, {arm}")
+                    bar.update(
+                        task, advance=1, description=f"{step.number}. {printable(step.name)}, {arm}"
+                    )
             return readers["accelerated"].report
     finally:
         for chat in chats.values():

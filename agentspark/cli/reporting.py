@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentspark.cli.console import out as results
 from agentspark.errors import TraceWriteError
+from agentspark.printable import printable
 
 if TYPE_CHECKING:
     from agentspark.report import Comparison
@@ -42,4 +43,4 @@ def show(comparison: Comparison) -> None:
     print_summary(comparison.summary, console)
     paths = comparison.paths
     line = f"Report: {paths.html} (also {paths.markdown.name}, {paths.json.name})"
-    console.print(line, markup=False, soft_wrap=True)
+    console.print(printable(line), markup=False, soft_wrap=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.markup import escape
 from rich.table import Table
 
 from agentspark.evaluation.results import Evaluation, Score
+from agentspark.printable import printable
 
 
 def score_table(found: Evaluation) -> Table:
@@ -22,7 +24,7 @@ def score_table(found: Evaluation) -> Table:
     for name, temperature in _rows(found):
         score = found.score(name, temperature)
         if score is not None:
-            table.add_row(name, f"{temperature:g}", *_cells(score))
+            table.add_row(_plain(name), f"{temperature:g}", *_cells(score))
     return table
 
 
@@ -34,7 +36,7 @@ def positions_table(found: Evaluation) -> Table:
         score = found.score(name, temperature)
         if score is not None:
             shares = [_number(share) for share in score.conditional]
-            table.add_row(name, f"{temperature:g}", *shares)
+            table.add_row(_plain(name), f"{temperature:g}", *shares)
     return table
 
 
@@ -45,20 +47,22 @@ def ended_table(found: Evaluation) -> Table:
         score = found.score(name, temperature)
         if score is not None:
             ended = f"{score.ended}/{score.prompts}"
-            table.add_row(name, f"{temperature:g}", ended, _number(score.ended_accepted_length))
+            table.add_row(
+                _plain(name), f"{temperature:g}", ended, _number(score.ended_accepted_length)
+            )
     return table
 
 
 def kinds_table(found: Evaluation) -> Table:
     """Accepted length and speed-up by kind of prompt."""
-    table = Table("Drafter", "T", *found.kinds, box=None)
+    table = Table("Drafter", "T", *(_plain(kind) for kind in found.kinds), box=None)
     for name, temperature in _rows(found):
         scores = [found.score(name, temperature, kind) for kind in found.kinds]
         cells = [
             "-" if s is None else f"{_number(s.accepted_length)} ({_times(s.speedup)})"
             for s in scores
         ]
-        table.add_row(name, f"{temperature:g}", *cells)
+        table.add_row(_plain(name), f"{temperature:g}", *cells)
     return table
 
 
@@ -88,3 +92,8 @@ def _number(value: float | None, places: int = 2) -> str:
 
 def _times(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}x"
+
+
+def _plain(text: str) -> str:
+    """A name from a file: neither markup nor control characters count."""
+    return escape(printable(text))

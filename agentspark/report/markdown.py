@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from agentspark.printable import printable
 from agentspark.report.format import (
     count,
     decimal,
@@ -23,7 +24,7 @@ def render_markdown(summary: Summary) -> str:
     """Headline, warnings, the arms, every step, and what it was measured on."""
     parts = [f"# {_plain(summary.title)}", headline(summary)]
     parts += [f"> **{note.level.capitalize()}:** {_plain(note.text)}" for note in summary.notes]
-    parts += ["## Arms", _arms(summary), prices_used(summary.prices)]
+    parts += ["## Arms", _arms(summary), _plain(prices_used(summary.prices))]
     for run, rows in by_run(summary.steps).items():
         parts += [f"## Steps of {_plain(run_name(run))}", _steps(rows)]
     if summary.odd:
@@ -128,9 +129,8 @@ def _machines(summary: Summary) -> str:
             for package in ("agentspark", "torch", "transformers")
             if (version := getattr(machine, package)) is not None
         ]
-        lines.append(
-            f"- {', '.join(filter(None, hardware))}; {machine.system}; {', '.join(software)}"
-        )
+        parts = (", ".join(filter(None, hardware)), machine.system, ", ".join(software))
+        lines.append(f"- {_plain('; '.join(parts))}")
     lines.append(f"- from {summary.measured_from:%Y-%m-%d %H:%M:%S} UTC")
     return "\n".join(lines)
 
@@ -142,6 +142,6 @@ def _table(header: str, rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Names from records must not end a cell or a line, nor start a tag."""
-    flat = " ".join(text.split())
+    """Names from files must not end a cell or a line, nor start a tag, nor steer a terminal."""
+    flat = printable(" ".join(text.split()))
     return flat.replace("|", "\\|").replace("<", "&lt;")

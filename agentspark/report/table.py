@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from agentspark.printable import printable
 from agentspark.report.format import count, decimal, duration, named, percent, times
 from agentspark.report.setup import run_name
 from agentspark.report.steps import MOST_ROWS, by_run
@@ -20,13 +21,13 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(f"[dim]report.json has {named(left_out, 'further step')}.[/]")
     for note in summary.notes:
         colour = "yellow" if note.level == "warning" else "dim"
-        console.print(f"[{colour}]{note.level.capitalize()}:[/] {escape(note.text)}")
+        console.print(f"[{colour}]{note.level.capitalize()}:[/] {_plain(note.text)}")
 
 
 def step_table(summary: Summary) -> Table:
     """One row per step (of the first ``MOST_ROWS``), runs apart, and a last row for the whole."""
     table = Table(
-        title=escape(summary.title),
+        title=_plain(summary.title),
         title_style="bold",
         title_justify="left",
         box=None,
@@ -54,7 +55,7 @@ def step_table(summary: Summary) -> Table:
     for run, rows in runs.items():
         if len(runs) > 1:
             table.add_section()
-            table.add_row("", f"[bold]{escape(run_name(run))}[/]")
+            table.add_row("", f"[bold]{_plain(run_name(run))}[/]")
         for row in rows:
             table.add_row(*_cells(row))
     return table
@@ -67,7 +68,7 @@ def _cells(row: StepRow) -> tuple[str | Text, ...]:
     return (
         str(row.step),
         # The one column that may give way to a narrow terminal.
-        Text(row.step_name or row.step_kind or "", no_wrap=True, overflow="ellipsis"),
+        Text(printable(row.step_name or row.step_kind or ""), no_wrap=True, overflow="ellipsis"),
         count(row.accelerated.prompt_tokens),
         percent(row.accelerated.cached_share),
         count(row.accelerated.completion_tokens),
@@ -77,3 +78,8 @@ def _cells(row: StepRow) -> tuple[str | Text, ...]:
         f"[{colour}]{times(gain)}[/]",
         same,
     )
+
+
+def _plain(text: str) -> str:
+    """A text from records: neither markup nor control characters count."""
+    return escape(printable(text))

@@ -16,8 +16,9 @@ from agentspark.report.html import render_html
 from agentspark.report.markdown import render_markdown
 from agentspark.report.plots import timeline_plot, tokens_plot
 from agentspark.report.steps import MOST_ROWS
+from agentspark.trace import PriceTable
 
-EVIL = "</td><script>alert(1)</script>|`x`\n# not a heading"
+EVIL = "</td><script>alert(1)</script>|`x`\x1b[31m\n# not a heading"
 
 
 class Page(HTMLParser):
@@ -153,15 +154,21 @@ def test_names_from_traces_cannot_break_out(make_run):
         *make_run("baseline", 2, run=EVIL, step_name=EVIL, model=EVIL),
         *make_run("accelerated", 2, at_s=50, run=EVIL, step_name=EVIL, model=EVIL),
     ]
-    summary = summarize(records, title=EVIL)
+    machine = records[0].environment.model_copy(update={"processor": EVIL, "system": EVIL})
+    records = [record.model_copy(update={"environment": machine}) for record in records]
+    prices = PriceTable(currency=EVIL, prompt=1.0, machine_hour={EVIL: 1.0})
+    summary = summarize(records, title=EVIL, prices=prices)
 
     page = Page(render_html(summary))
     assert page.open == []
     assert "script" not in page.tags
     markdown = render_markdown(summary)
     assert "<script>" not in markdown
+    assert "\x1b" not in markdown
     assert not any(line.startswith("# not") for line in markdown.splitlines())
-    assert "</td><script>" in printed(summary, 200)
+    shown = printed(summary, 200)
+    assert "</td><script>" in shown
+    assert "\x1b" not in shown
 
 
 def test_the_page_stays_small_and_says_what_it_leaves_out(make_run):
