@@ -102,8 +102,8 @@ def torn_notes(files: Iterable[TraceFile]) -> list[Note]:
     """A warning for each trace file that lost records to a kill or a full disk."""
     return [
         warning(
-            f"{file.path.name} has {named(len(file.torn_lines), 'line')} cut short (a kill or a "
-            "full disk); the calls behind them are lost."
+            f"{file.path.name} has {named(len(file.torn_lines), 'line')} cut short (a kill, a "
+            "full disk or a power cut); the calls behind them are lost."
         )
         for file in files
         if file.torn_lines

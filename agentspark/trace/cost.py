@@ -50,11 +50,14 @@ class PriceTable(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> PriceTable:
-        """Read a ``.toml`` or ``.json`` file; ``DataError`` says what is wrong with it."""
+        """Read a ``.toml`` or ``.json`` file; ``DataError`` says what is wrong with it.
+
+        A byte order mark, as some editors write one, and the case of the ending do not matter.
+        """
         file = Path(path)
         try:
-            text = file.read_text(encoding="utf-8")
-            given = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+            text = file.read_text(encoding="utf-8-sig")
+            given = tomllib.loads(text) if file.suffix.lower() == ".toml" else json.loads(text)
             return cls.model_validate(given)
         except OSError as error:
             raise DataError(f"The price table {file} cannot be read: {error.strerror}.") from error

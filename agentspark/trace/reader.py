@@ -1,4 +1,4 @@
-"""The reader of trace files, which forgives a kill and nothing else."""
+"""The reader of trace files, which forgives a kill or a power cut and nothing else."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _OPENING = b'{"schema_version":'
 class TraceFile:
     """The records of one file in the order they were written.
 
-    ``torn_lines`` are the numbers (from 1) of lines cut short by a kill or a full disk; the
-    calls behind them are lost.
+    ``torn_lines`` are the numbers (from 1) of lines cut short by a kill or a full disk, or filled
+    with NUL bytes by a power cut; the calls behind them are lost.
     """
 
     path: Path
@@ -44,13 +44,13 @@ def read_trace(path: str | Path) -> TraceFile:
             f"The trace file {path} cannot be read: {error.strerror}. Check the path."
         ) from error
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        record = _parse(line, f"{path}, line {number}")
-        if record is None:
-            file.torn_lines.append(number)
-        else:
+        # NUL bytes stand where a file had grown already and its data never reached the disk.
+        kept = line.strip(b"\0")
+        record = _parse(kept, f"{path}, line {number}") if kept.strip() else None
+        if record is not None:
             file.records.append(record)
+        if len(kept) < len(line) or (record is None and kept.strip()):
+            file.torn_lines.append(number)
     return file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import threading
@@ -16,6 +17,8 @@ from agentspark.trace.record import StepRecord
 if TYPE_CHECKING:
     from agentspark.trace.context import TraceContext
 
+_log = logging.getLogger(__name__)
+
 
 class Recorder:
     """Appends records to one file; threads and processes may share the file.
@@ -26,7 +29,7 @@ class Recorder:
     Opening raises ``TraceWriteError`` where the file cannot be written, so a wrong path is found
     at the start. Later, tracing never costs a request: the first ``write`` that fails raises
     ``TraceWriteError``, which the engine logs; until the file can be written again, further
-    records are only counted in ``lost``.
+    records are only counted in ``lost``, of which closing logs a warning.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -81,6 +84,11 @@ class Recorder:
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self._descriptor = None
+                if self.lost:
+                    _log.warning(
+                        "%s lacks %d records that could not be written; the requests themselves "
+                        "were not affected.", self.path, self.lost,
+                    )  # fmt: skip
 
     def __enter__(self) -> Recorder:
         return self

@@ -66,6 +66,15 @@ def test_toml_and_json_say_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "text"), [("P.TOML", "prompt = 0.15\n"), ("p.json", '{"prompt": 0.15}')]
+)
+def test_a_byte_order_mark_and_capitals_do_not_matter(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+
+    assert PriceTable.load(tmp_path / name) == PriceTable(prompt=0.15)
+
+
+@pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("p.toml", "prompt = ", "neither TOML nor JSON"),

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agentspark.errors import TraceError, TraceFormatError
-from agentspark.trace import StepRecord, read_trace
+from agentspark.trace import Recorder, StepRecord, read_trace
 
 NOW = "2026-11-23T12:00:00Z"
 
@@ -30,6 +30,20 @@ def test_fields_of_a_later_version_are_skipped(tmp_path):
 def test_fields_that_do_not_exist_cannot_be_written():
     with pytest.raises(ValueError, match="mood"):
         StepRecord.model_validate({"id": "1", "model": "m", "started_at": NOW, "mood": "good"})
+
+
+@pytest.mark.parametrize("kept", ["", '{"schema_ver', line()[:-1]])
+def test_nul_bytes_of_a_power_cut_are_a_torn_line(tmp_path, kept):
+    path = tmp_path / "trace.jsonl"
+    path.write_text(line() + kept + "\0" * 50)
+
+    file = read_trace(path)
+    assert (len(file.records), file.torn_lines) == (2 if kept == line()[:-1] else 1, [2])
+
+    with Recorder(path) as recorder:
+        recorder.write(file.records[0])
+    continued = read_trace(path)
+    assert (len(continued.records), continued.torn_lines) == (len(file.records) + 1, [2])
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_threads_do_not_mix_their_lines(tmp_path):
 
 
 @pytest.mark.skipif(not FULL_DISK.exists(), reason="needs /dev/full, a disk that is always full")
-def test_a_full_disk_is_told_once_and_counted():
+def test_a_full_disk_is_told_once_and_counted(caplog):
     with Recorder(FULL_DISK) as recorder:
         with pytest.raises(TraceWriteError, match=r"No space left.*Free some space"):
             recorder.write(plain())
@@ -126,6 +126,10 @@ def test_a_full_disk_is_told_once_and_counted():
         recorder.write(plain())
 
         assert recorder.lost == 3
+        assert caplog.text == ""
+    recorder.close()
+    (told,) = caplog.messages
+    assert told.startswith("/dev/full lacks 3 records that could not be written")
 
 
 def test_a_disk_that_has_room_again_is_used_again(tmp_path, monkeypatch):
