@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from agentspark.report.format import named
 from agentspark.report.pairing import Pairing, StepPair
 from agentspark.report.setup import run_name
 from agentspark.report.summary import Note
+from agentspark.trace.cost import PriceTable, device_kind
 from agentspark.trace.record import ARMS, Arm, StepRecord
 
 _NAMED = 3
@@ -17,6 +18,31 @@ def find_notes(pairing: Pairing) -> list[Note]:
     """Warnings first, then remarks."""
     notes = [note for check in _CHECKS for note in check(pairing)]
     return sorted(notes, key=lambda note: note.level != "warning")
+
+
+def price_notes(prices: PriceTable, records: Sequence[StepRecord]) -> list[Note]:
+    """A warning where a table has prices, as for a device, and none of the records meets them.
+
+    ``records`` hold their costs by that table.
+    """
+    ran_on = {device_kind(record) for record in records}
+    if prices.machine_hour and not ran_on & prices.machine_hour.keys():
+        devices = _listed(kind or None for kind in ran_on)
+        return [
+            warning(
+                f"The price table has no machine price that applies: it names "
+                f"{_listed(prices.machine_hour)}, and the calls ran on: {devices}. Name machine "
+                "prices by the kind of device, as in cpu or cuda."
+            )
+        ]
+    if all(record.cost is None or record.cost.total is None for record in records):
+        return [
+            warning(
+                "No price of the price table applies to any call, so costs are unknown. Give "
+                "prices for tokens (prompt, cached, completion) or for the machine (machine_hour)."
+            )
+        ]
+    return []
 
 
 def warning(text: str) -> Note:

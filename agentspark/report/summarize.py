@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from agentspark.errors import PairingError
 from agentspark.report.clock import by_unit, wall_time
 from agentspark.report.measures import arm_totals, step_side, step_speedup, total_speedup
-from agentspark.report.notes import find_notes
+from agentspark.report.notes import find_notes, price_notes
 from agentspark.report.pairing import Pairing, StepPair, pair_records
 from agentspark.report.setup import common, setup_of
 from agentspark.report.statistics import CONFIDENCE, bootstrap_interval
@@ -41,10 +41,10 @@ def summarize(
     """Compare the two arms found in ``records``.
 
     ``prices`` replaces the costs in the records; where neither gives any, ``DEFAULT_PRICES`` do.
-    ``notes`` are shown before the ones found here.
+    ``notes`` are shown before the ones found here, as that no price applies.
     Raises ``PairingError`` where an arm is missing, nothing pairs, or no pair succeeded.
     """
-    records = list(records)
+    records, given = list(records), prices
     if prices is None and all(record.cost is None for record in records):
         prices = DEFAULT_PRICES
     if prices is not None:
@@ -79,7 +79,11 @@ def summarize(
         kinds=_kinds(compared),
         starts=_starts(compared),
         odd=_odd(pairing),
-        notes=[*notes, *find_notes(pairing)],
+        notes=[
+            *notes,
+            *(price_notes(given, both) if given is not None else []),
+            *find_notes(pairing),
+        ],
         timeline=build_timeline(pairing),
         prices=prices,
         environment=list({r.environment: None for r in both if r.environment is not None}),

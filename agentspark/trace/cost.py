@@ -99,9 +99,13 @@ def _per_million(tokens: int | None, price: float | None) -> float | None:
     return None if tokens is None or price is None else tokens * price / 1e6
 
 
+def device_kind(record: StepRecord) -> str:
+    """What ``machine_hour`` calls the device of a call: ``cuda`` for ``cuda:0``; empty: unknown."""
+    return (record.options.device or "").partition(":")[0]
+
+
 def _machine(record: StepRecord, prices: PriceTable) -> float | None:
-    kind = (record.options.device or "").partition(":")[0]
-    price = prices.machine_hour.get(kind)
+    price = prices.machine_hour.get(device_kind(record))
     if price is None or record.total_ms is None:
         return None
     return (record.total_ms - (record.queue_ms or 0.0)) / 3.6e6 * price

@@ -250,3 +250,20 @@ def test_report_json_round_trips(make_both):
 
     assert again == summary
     assert again.measured_to - again.measured_from > timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("prices", "told"),
+    [
+        (PriceTable(machine_hour={"gpu": 2.0}), "names gpu, and the calls ran on: cpu. Name"),
+        (PriceTable(prompt=1.0, machine_hour={"cpu:0": 2.0}), "names cpu:0, and the calls"),
+        (PriceTable(), "No price of the price table applies"),
+        (PriceTable(machine_hour={"cpu": 2.0, "cuda": 3.0}), None),
+        (PriceTable(prompt=1.0), None),
+    ],
+)
+def test_prices_that_apply_to_nothing_are_told(make_both, prices, told):
+    found = texts(summarize(make_both(), prices=prices))
+
+    assert len(found) == (told is not None)
+    assert told is None or told in found[0]
