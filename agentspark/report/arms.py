@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentspark.errors import ArmFailedError, TraceWriteError
+from agentspark.report.child import run_child
 from agentspark.trace.context import TraceContext
 from agentspark.trace.reader import TraceFile, read_trace
 from agentspark.trace.record import Arm
@@ -82,14 +82,7 @@ def script_name(command: Sequence[str]) -> str:
 def _run(command: Sequence[str], context: TraceContext, out: int, err: int) -> int:
     environment = {**os.environ, **context.to_environment()}
     try:
-        return subprocess.run(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=environment,
-            check=False,
-        ).returncode
+        return run_child(command, environment, out, err)
     except OSError as error:
         raise ArmFailedError(
             f"{_shown(command)} cannot be started: {error.strerror}. Check the command after --."
