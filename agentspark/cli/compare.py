@@ -49,7 +49,8 @@ def compare(
     The command runs as it is, once per arm and repetition, the arms taking turns. Its ChatDSpark
     and Engine calls learn their arm from the environment.
     """
-    from agentspark.cli.reporting import default_out, show
+    from agentspark.cli.folder import own_folder
+    from agentspark.cli.reporting import show
     from agentspark.report import compare_files, compare_script
     from agentspark.trace.cost import PriceTable
 
@@ -62,23 +63,24 @@ def compare(
         raise typer.BadParameter(
             "--trace-tokens needs a command to run: traces are kept as they are"
         )
-    folder = out or default_out("compare")
     table = None if prices is None else PriceTable.load(prices)
-    if command is not None:
-        comparison = compare_script(
-            command,
-            folder,
-            repeats=repeats,
-            title=title,
-            prices=table,
-            tokens=trace_tokens,
-            before_run=_before,
-            after_run=_after,
-        )
-    else:
-        first, *rest = files or []
-        named = {} if title is None else {"title": title}
-        comparison = compare_files(first, rest[0] if rest else None, folder, prices=table, **named)
+    with own_folder(out, "compare") as folder:
+        if command is not None:
+            comparison = compare_script(
+                command,
+                folder,
+                repeats=repeats,
+                title=title,
+                prices=table,
+                tokens=trace_tokens,
+                before_run=_before,
+                after_run=_after,
+            )
+        else:
+            first, *rest = files or []
+            second = rest[0] if rest else None
+            named = {} if title is None else {"title": title}
+            comparison = compare_files(first, second, folder, prices=table, **named)
     show(comparison)
 
 

@@ -39,17 +39,18 @@ def demo(
     """
     require("langchain", "langchain_core", "httpx", "tenacity")
     from agentspark.cli.code_reader import Limits
-    from agentspark.cli.reporting import default_out, fresh_trace, show
+    from agentspark.cli.folder import own_folder
+    from agentspark.cli.reporting import fresh_trace, show
     from agentspark.report import compare_files
 
     source = folder or Path(__file__).parent.parent
-    target = out or default_out("demo")
-    trace = fresh_trace(target, "steps.jsonl")
-    say(f"An agent reads {source} with {model}, once per arm, the arms taking turns.")
-    chats = {arm: _chat(arm, model, drafter_name(drafter), trace, trace_tokens) for arm in ARMS}
-    report = run_both(source, chats, Limits(files=files))
-    results().print(f"\nThe agent's report:\n{printable(report)}\n", markup=False)
-    show(compare_files(trace, None, target, title=f"An agent reads {source.resolve().name}"))
+    with own_folder(out, "demo") as target:
+        trace = fresh_trace(target, "steps.jsonl")
+        say(f"An agent reads {source} with {model}, once per arm, the arms taking turns.")
+        chats = {arm: _chat(arm, model, drafter_name(drafter), trace, trace_tokens) for arm in ARMS}
+        report = run_both(source, chats, Limits(files=files))
+        results().print(f"\nThe agent's report:\n{printable(report)}\n", markup=False)
+        show(compare_files(trace, None, target, title=f"An agent reads {source.resolve().name}"))
 
 
 def run_both(source: Path, chats: Mapping[Arm, ChatDSpark], limits: Limits) -> str:

@@ -54,6 +54,7 @@ def replay(
     The assistant turns of a step are those of the transcript, so both arms do the same work
     whatever the model answers. Every transcript and repetition starts with a cold cache.
     """
+    from agentspark.cli.folder import own_folder
     from agentspark.cli.reporting import fresh_trace, show
     from agentspark.cli.transcripts import read_transcripts
     from agentspark.engine.engine import Engine
@@ -68,17 +69,18 @@ def replay(
     for transcript in work:
         transcript.asked.over(sampling)  # what cannot be served is told before anything runs
     config = engine_config(exact=exact, dtype=dtype)
-    trace = fresh_trace(out, "replay.jsonl")
-    with Engine.load(
-        model,
-        drafter=drafter_name(drafter),
-        config=config,
-        trace=trace,
-        trace_tokens=trace_tokens,
-    ) as engine:
-        run_transcripts(engine, work, wanted, sampling, repeats)
-    if set(wanted) == set(ARMS):
-        show(compare_files(trace, None, out, title=f"Replay of {transcripts.name}"))
+    with own_folder(out, "replay") as folder:
+        trace = fresh_trace(folder, "replay.jsonl")
+        with Engine.load(
+            model,
+            drafter=drafter_name(drafter),
+            config=config,
+            trace=trace,
+            trace_tokens=trace_tokens,
+        ) as engine:
+            run_transcripts(engine, work, wanted, sampling, repeats)
+        if set(wanted) == set(ARMS):
+            show(compare_files(trace, None, folder, title=f"Replay of {transcripts.name}"))
 
 
 def run_transcripts(

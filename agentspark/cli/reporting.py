@@ -1,8 +1,7 @@
-"""Where comparisons go, and what is shown of them in the terminal."""
+"""The trace of a comparison made here, and what is shown of one in the terminal."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,6 @@ from agentspark.printable import printable
 
 if TYPE_CHECKING:
     from agentspark.report import Comparison
-
-
-def default_out(name: str) -> Path:
-    """A folder of this moment under ``traces/`` in the current folder; not made yet."""
-    return Path("traces") / name / datetime.now().strftime("%Y%m%d-%H%M%S")
 
 
 def fresh_trace(folder: Path, name: str) -> Path:

@@ -63,8 +63,8 @@ def compare_script(
 
     The arms alternate (baseline, accelerated, baseline, ...) so that a machine that slows down
     or warms up does so for both. ``tokens`` keeps token ids in the traces (private data). The
-    callbacks are for showing progress. Raises ``ArmFailedError`` where the
-    script fails or records nothing; see ``run_arm``.
+    callbacks are for showing progress. ``out_dir`` must be this comparison's alone while it runs.
+    Raises ``ArmFailedError`` where the script fails or records nothing; see ``run_arm``.
     """
     if not command:
         raise ConfigError("No command to compare: give it after --, as in -- python my_agent.py.")
