@@ -77,11 +77,15 @@ class GrammarCompiler:
         matcher, problem = self._try(tables, lark)
         if problem is None:
             return matcher
+        if (opened := constraint.opened.lark) != lark:
+            other, still = self._try(tables, opened)
+            if still is None:
+                return other
         # Which of the schemas is it, if one of them?
         for schema in constraint.schemas:
             _, own = self._try(tables, f"start: %json {schema.text}")
             if own is not None:
-                raise _refused(schema.param, own)
+                raise _refused(schema.param, own, strict=not schema.lenient)
         raise _refused(constraint.param, problem)
 
     def _try(self, tables: GrammarTables, lark: str) -> tuple[LLMatcher, str | None]:
@@ -133,12 +137,12 @@ def _tokens(tables: GrammarTables, rule: str) -> int:
     return len(tables.plain.tokenize_str(rule))
 
 
-def _refused(param: str, problem: str) -> InvalidRequestError:
+def _refused(param: str, problem: str, *, strict: bool = False) -> InvalidRequestError:
     lines = [line.strip() for line in problem.strip().splitlines()]
     reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    told = (reasons or lines)[0].removesuffix(".")
+    told = (reasons or lines)[0].removesuffix(".").removesuffix("?")
+    advice = ", or use strict=false, which leaves what cannot be enforced to the model"
     return InvalidRequestError(
-        f"{param} cannot be enforced: {told}. Leave that part out; of a JSON schema, "
-        "strict=false leaves what cannot be enforced to the model.",
+        f"{param} cannot be enforced: {told}. Leave that part out{advice if strict else ''}.",
         param=param,
     )

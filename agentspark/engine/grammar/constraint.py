@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentspark.engine.grammar.schema import SchemaText, schema_text
 from agentspark.errors import InvalidRequestError
@@ -34,6 +34,14 @@ class Constraint:
         """The whole grammar."""
         start = "start: preamble answer" if self.preamble else "start: answer"
         return "\n".join(filter(None, (start, self.preamble, self.rules)))
+
+    @property
+    def opened(self) -> Constraint:
+        """The same with all objects open that its schemas leave open."""
+        rules = self.rules
+        for schema in self.schemas:
+            rules = rules.replace(f"%json {schema.text}", f"%json {schema.opened or schema.text}")
+        return replace(self, rules=rules)
 
     @classmethod
     def json_schema(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from agentspark.engine.grammar.closed import closed
 from agentspark.errors import InvalidRequestError
 
 # A schema of this many characters compiles in under half a second; nobody writes longer ones.
@@ -14,28 +14,28 @@ MAX_SCHEMA_CHARS = 200_000
 # One way to write white space, the one of Python's json.dumps: a model cannot fill its answer with
 # blank lines, and separators are tokens that the grammar forces.
 _LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-# Keywords whose value is a schema, a list of schemas, or a mapping of names to schemas.
-_ONE = ("items", "additionalItems", "not", "if", "then", "else", "contains", "propertyNames")
-_MANY = ("anyOf", "oneOf", "prefixItems")
-_NAMED = ("properties", "patternProperties", "$defs", "definitions")
-# An object that is put together of several schemas cannot be closed in each of them.
-_COMBINING = ("allOf", "$ref", "unevaluatedProperties", "if", "dependentSchemas")
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaText:
-    """A schema as the grammar takes it (JSON text); ``param`` names it in the caller's terms."""
+    """A schema as the grammar takes it (JSON text); ``param`` names it in the caller's terms.
+
+    ``opened`` is the same with no object closed that the schema leaves open: where ``text`` cannot
+    be compiled, that may be. ``lenient`` if what the grammar cannot express is left out.
+    """
 
     text: str
     param: str
+    opened: str = ""
+    lenient: bool = False
 
 
 def schema_text(schema: object, *, strict: bool | None, param: str) -> SchemaText:
     """Prepare ``schema`` (a mapping, or ``True`` for anything).
 
-    Objects that list ``properties`` and say nothing of others get no others: every output still
-    validates, and a model invents no arguments. ``strict=False`` drops what the grammar cannot
-    express instead of refusing it. Raises ``InvalidRequestError`` naming ``param``.
+    Objects that list ``properties`` and say nothing of others get no others (see ``closed``):
+    every output still validates, and a model invents no arguments. ``strict=False`` drops what the
+    grammar cannot express instead of refusing it. Raises ``InvalidRequestError`` naming ``param``.
     """
     if isinstance(schema, bool):
         schema = {"anyOf": [schema]} if schema else {"type": []}
@@ -44,10 +44,8 @@ def schema_text(schema: object, *, strict: bool | None, param: str) -> SchemaTex
             f"{param} must be a JSON schema (an object), not {type(schema).__name__}.", param=param
         )
     try:
-        layout = {**_LAYOUT, "lenient": strict is False, "coerce_one_of": strict is False}
-        told = {key: value for key, value in _closed(schema).items() if key != "x-guidance"}
-        text = json.dumps({"x-guidance": layout, **told}, ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")
+        text = _written(closed(schema), lenient=strict is False)
+        opened = _written(schema, lenient=strict is False)
     except RecursionError as error:
         raise InvalidRequestError(
             f"{param} is nested too deeply: use $ref for repeating parts.", param=param
@@ -60,35 +58,12 @@ def schema_text(schema: object, *, strict: bool | None, param: str) -> SchemaTex
             "give a smaller schema.",
             param=param,
         )
-    return SchemaText(text, param)
+    return SchemaText(text, param, opened, strict is False)
 
 
-def _closed(schema: Any) -> Any:
-    """A copy in which objects with listed properties take no others unless the schema says so."""
-    if not isinstance(schema, Mapping):
-        return schema
-    copy = dict(schema)
-    for key in _ONE:
-        if key in copy:
-            copy[key] = _each(copy[key])
-    for key in _MANY:
-        if key in copy:
-            copy[key] = _each(copy[key])
-    for key in _NAMED:
-        if isinstance(copy.get(key), Mapping):
-            copy[key] = {name: _closed(value) for name, value in copy[key].items()}
-    if isinstance(copy.get("additionalProperties"), Mapping):
-        copy["additionalProperties"] = _closed(copy["additionalProperties"])
-    elif (
-        isinstance(copy.get("properties"), Mapping)
-        and "additionalProperties" not in copy
-        and "patternProperties" not in copy
-        and not any(key in copy for key in _COMBINING)
-        and set(copy.get("required") or ()) <= set(copy["properties"])
-    ):
-        copy["additionalProperties"] = False
-    return copy
-
-
-def _each(value: Any) -> Any:
-    return [_closed(item) for item in value] if isinstance(value, list) else _closed(value)
+def _written(schema: Mapping[str, object], *, lenient: bool) -> str:
+    layout = {**_LAYOUT, "lenient": lenient, "coerce_one_of": lenient}
+    told = {key: value for key, value in schema.items() if key != "x-guidance"}
+    text = json.dumps({"x-guidance": layout, **told}, ensure_ascii=False, allow_nan=False)
+    text.encode("utf-8")
+    return text
