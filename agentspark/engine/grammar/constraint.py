@@ -72,6 +72,7 @@ class Constraint:
             raise InvalidRequestError(
                 f"{param} must be a pattern of 1 to {MAX_REGEX_CHARS} characters.", param=param
             )
+        _check_text(pattern, param)
         return cls(f"answer: PATTERN\nPATTERN: /{regex_to_lark(pattern, use_ascii='d')}/", param)
 
     @classmethod
@@ -87,9 +88,25 @@ class Constraint:
                 f"{param} must be a list of 1 to {MAX_CHOICES} texts that are not empty.",
                 param=param,
             )
-        return cls("answer: " + " | ".join(map(quoted, choices)), param)
+        for text in choices:
+            _check_text(text, param)
+        # One terminal: as alternatives of a rule each would be an item of the parser, which gives
+        # up at 2,000 of them.
+        return cls("answer: CHOICE\nCHOICE: " + " | ".join(map(quoted, choices)), param)
 
 
 def quoted(text: str) -> str:
     """``text`` as a literal of the grammar."""
-    return json.dumps(text, ensure_ascii=False)
+    # Grammars refuse control characters, and JSON escapes all of them but this one.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _check_text(text: str, param: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            f"{param} has half a surrogate pair ({error.object[error.start]!r}), which is no "
+            "text: give whole characters.",
+            param=param,
+        ) from error

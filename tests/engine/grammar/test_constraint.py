@@ -1,0 +1,73 @@
+"""Patterns and choices: what they may be, and that each of them can be said."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentspark.engine.grammar.compiler import GrammarCompiler
+from agentspark.engine.grammar.constraint import MAX_CHOICES, Constraint
+from agentspark.errors import InvalidRequestError
+
+
+def can_say(compiler: GrammarCompiler, constraint: Constraint, text: str) -> bool:
+    """Whether ``text`` is a whole answer under ``constraint``."""
+    tokens = compiler.tables.plain.tokenize_str(text)
+    state = compiler.state(constraint, 1000)
+    return (
+        state.allows(tokens) == len(tokens)
+        and state.advance(tokens) == tokens
+        and (state.complete or state.accepting)
+    )
+
+
+@pytest.mark.parametrize("count", [3000, MAX_CHOICES])
+def test_thousands_of_choices_can_be_followed(compiler: GrammarCompiler, count: int) -> None:
+    choices = [f"choice number {at}" for at in range(count)]
+    constraint = Constraint.choice(choices)
+    for text in (choices[0], choices[7], choices[count // 2], choices[-1]):
+        assert can_say(compiler, constraint, text)
+    assert not can_say(compiler, constraint, f"choice number {count}")
+
+
+def test_choices_may_begin_with_each_other(compiler: GrammarCompiler) -> None:
+    choices = ["read", "re", "read the file", "read the files"]
+    constraint = Constraint.choice(choices)
+    assert all(can_say(compiler, constraint, text) for text in choices)
+    assert not can_say(compiler, constraint, "read the")
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x7f", "\x85", "\u2028", '"', "\\", "\r\n"])
+def test_a_choice_may_have_any_character(compiler: GrammarCompiler, character: str) -> None:
+    text = f"a{character}b"
+    assert can_say(compiler, Constraint.choice([text, "other"]), text)
+
+
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    with pytest.raises(InvalidRequestError, match="surrogate") as caught:
+        Constraint.regex("\ud800")
+    assert caught.value.param == "regex"
+    with pytest.raises(InvalidRequestError, match="surrogate") as caught:
+        Constraint.choice(["a", "\ud800"])
+    assert caught.value.param == "choice"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "advised"),
+    [
+        (Constraint.json_schema({"type": "array", "uniqueItems": True}), True),
+        (Constraint.json_schema({"type": "strange"}, strict=False), False),
+        (Constraint.regex("(?=a)b"), False),
+    ],
+)
+def test_strict_false_is_advised_where_it_is_a_way_out(
+    compiler: GrammarCompiler, constraint: Constraint, advised: bool
+) -> None:
+    with pytest.raises(InvalidRequestError, match="Leave that part out") as caught:
+        compiler.state(constraint, 10)
+    assert ("strict=false" in str(caught.value)) == advised
+
+
+def test_what_is_required_must_be_a_list(compiler: GrammarCompiler) -> None:
+    constraint = Constraint.json_schema({"properties": {"a": {}}, "required": 5}, param="mine")
+    with pytest.raises(InvalidRequestError, match="'required'"):
+        compiler.state(constraint, 10)
