@@ -14,6 +14,8 @@ from agentspark.engine.handle import Handle
 from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
 from agentspark.engine.result import Completion, Delta
+from agentspark.engine.texts import check_text
+from agentspark.errors import InvalidRequestError
 from agentspark.models.target import Target
 from agentspark.sampling.params import SamplingParams
 
@@ -80,13 +82,24 @@ class Calls(ABC):
         options: RequestOptions | None = None,
         labels: Labels | None = None,
     ) -> Request:
-        ids = self.target.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
         return Request(
-            prompt_token_ids=ids,
+            prompt_token_ids=self._encoded(prompt),
             sampling=sampling or SamplingParams(),
             options=options or RequestOptions(),
             labels=labels or Labels(),
         )
+
+    def _encoded(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            check_text(prompt, "prompt")
+            return self.target.tokenizer.encode(prompt)
+        try:
+            return list(prompt)
+        except TypeError as error:
+            raise InvalidRequestError(
+                f"The prompt must be text or token ids, not {type(prompt).__name__}.",
+                param="prompt",
+            ) from error
 
     # -- a conversation ------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class Intake:
         request = dataclasses.replace(
             request,
             labels=labelled(request.labels, self._context),
-            options=limited(request.options, self._context),
+            options=_plain(limited(request.options, self._context)),
         )
         if request.options.speculation == "dspark" and self._parts.drafter is None:
             raise InvalidRequestError(
@@ -58,7 +58,7 @@ class Intake:
                 "or use 'auto', 'suffix' or 'off'.",
                 param="speculation",
             )
-        params, prompt = request.sampling, list(request.prompt_token_ids)
+        params, prompt = request.sampling, list(map(int, request.prompt_token_ids))
         limit = min(params.max_tokens, self._parts.max_context - len(prompt))
         uses_drafter = self._uses_drafter(request)
         answer = request.answer
@@ -122,3 +122,10 @@ def limited(options: RequestOptions, context: TraceContext) -> RequestOptions:
     if context.arm != "baseline":
         return options
     return dataclasses.replace(options, speculation="off", share_prefix=False)
+
+
+def _plain(options: RequestOptions) -> RequestOptions:
+    """``options`` with a number that is Python's own, whatever kind was given (NumPy's)."""
+    if isinstance(options.verify, str):
+        return options
+    return dataclasses.replace(options, verify=int(options.verify))

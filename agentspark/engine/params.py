@@ -40,7 +40,8 @@ class RequestOptions:
         """Raise ``InvalidRequestError`` for the first field that cannot be served."""
         if self.speculation not in SPECULATIONS:
             raise unusable("speculation", self.speculation, "one of " + ", ".join(SPECULATIONS))
-        if not (self.verify in ("auto", "full") or (is_whole(self.verify) and self.verify >= 0)):
+        named = isinstance(self.verify, str) and self.verify in ("auto", "full")
+        if not (named or (is_whole(self.verify) and self.verify >= 0)):
             raise unusable("verify", self.verify, "'auto', 'full' or a whole number from 0")
         if not isinstance(self.share_prefix, bool):
             raise unusable("share_prefix", self.share_prefix, "True or False")

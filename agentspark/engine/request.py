@@ -49,6 +49,11 @@ class Request:
                     param="logit_bias",
                 )
         ids = self.prompt_token_ids
+        for name, tokens in (("prompt_token_ids", ids), ("prediction", self.prediction)):
+            if not isinstance(tokens, Sequence) or isinstance(tokens, str):
+                raise InvalidRequestError(
+                    f"{name} must be a list of token ids, not {type(tokens).__name__}.", param=name
+                )
         if not ids:
             raise InvalidRequestError(
                 "The prompt has no tokens: give at least one.", param="prompt_token_ids"

@@ -23,6 +23,13 @@ def _is_real(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def _is_bias(pair: object) -> bool:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        return False
+    token, bias = pair
+    return is_whole(token) and token >= 0 and _is_real(bias) and abs(bias) <= 100.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
     """How the next token is chosen and when a request ends.
@@ -94,6 +101,8 @@ class SamplingParams:
             raise unusable("stop", self.stop, "strings that are not empty")
         if self.logprobs is not None and not (is_whole(self.logprobs) and 0 <= self.logprobs <= 20):
             raise unusable("logprobs", self.logprobs, "None or a whole number from 0 to 20")
-        for token, bias in self.logit_bias:
-            if not (is_whole(token) and token >= 0 and _is_real(bias) and abs(bias) <= 100.0):
-                raise unusable("logit_bias", {token: bias}, "token ids and -100 to 100")
+        biases = self.logit_bias if isinstance(self.logit_bias, tuple | list) else [None]
+        for pair in biases:
+            if not _is_bias(pair):
+                wanted = "pairs of a token id and a number from -100 to 100"
+                raise unusable("logit_bias", self.logit_bias if pair is None else pair, wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from agentspark.engine.engine import Engine
@@ -51,6 +52,7 @@ def test_bad_requests_are_refused_by_name(
         ("temperature", "hot"), ("top_p", "1"), ("top_k", 1.5), ("repetition_penalty", None),
         ("seed", "abc"), ("seed", math.inf), ("stop", 5), ("stop", "text"), ("stop", (1,)),
         ("logprobs", 1.5), ("logit_bias", ((1.7, 2.0),)),
+        ("logit_bias", {5: 2.0}), ("logit_bias", None), ("logit_bias", ((1, 2, 3),)),
     ],
 )  # fmt: skip
 def test_sampling_of_wrong_types_is_refused_by_name(
@@ -76,6 +78,32 @@ def test_options_of_wrong_types_are_refused_by_name(
     with pytest.raises(InvalidRequestError) as caught:
         tiny_engine.generate([5], GREEDY, **asked)
     assert caught.value.param == name
+
+
+@pytest.mark.parametrize("name", ["prompt_token_ids", "prediction"])
+@pytest.mark.parametrize("value", [np.array([5, 6]), 5, None, "text"])
+def test_what_is_no_list_of_tokens_is_refused_by_name(
+    tiny_engine: Engine, name: str, value: object
+) -> None:
+    asked = {"prompt_token_ids": [5], name: value}
+    with pytest.raises(InvalidRequestError, match="list of token ids") as caught:
+        tiny_engine.submit(Request(**asked))  # type: ignore[arg-type]
+    assert caught.value.param == name
+
+
+@pytest.mark.parametrize(("value", "told"), [("\ud800", "surrogate"), (5, "int"), (None, "None")])
+def test_what_is_no_prompt_is_refused(tiny_engine: Engine, value: object, told: str) -> None:
+    with pytest.raises(InvalidRequestError, match=told) as caught:
+        tiny_engine.generate(value)  # type: ignore[arg-type]
+    assert caught.value.param == "prompt"
+
+
+def test_numbers_of_numpy_are_numbers(tiny_engine: Engine) -> None:
+    options = RequestOptions(verify=np.int64(1))  # type: ignore[arg-type]
+    request = Request(prompt_token_ids=np.array([5, 6]).tolist(), sampling=GREEDY, options=options)
+    done = tiny_engine.submit(request).result(60)
+    assert done.options.verify == 1 and type(done.options.verify) is int
+    assert done.counts.rounds and done.counts.verified_tokens <= done.counts.rounds
 
 
 def test_a_prediction_from_another_vocabulary_is_refused(tiny_engine: Engine) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agentspark.engine.grammar.schema import SchemaText, schema_text
+from agentspark.engine.texts import check_text
 from agentspark.errors import InvalidRequestError
 
 MAX_REGEX_CHARS = 20_000
@@ -72,7 +73,7 @@ class Constraint:
             raise InvalidRequestError(
                 f"{param} must be a pattern of 1 to {MAX_REGEX_CHARS} characters.", param=param
             )
-        _check_text(pattern, param)
+        check_text(pattern, param)
         return cls(f"answer: PATTERN\nPATTERN: /{regex_to_lark(pattern, use_ascii='d')}/", param)
 
     @classmethod
@@ -89,7 +90,7 @@ class Constraint:
                 param=param,
             )
         for text in choices:
-            _check_text(text, param)
+            check_text(text, param)
         # One terminal: as alternatives of a rule each would be an item of the parser, which gives
         # up at 2,000 of them.
         return cls("answer: CHOICE\nCHOICE: " + " | ".join(map(quoted, choices)), param)
@@ -99,14 +100,3 @@ def quoted(text: str) -> str:
     """``text`` as a literal of the grammar."""
     # Grammars refuse control characters, and JSON escapes all of them but this one.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _check_text(text: str, param: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(
-            f"{param} has half a surrogate pair ({error.object[error.start]!r}), which is no "
-            "text: give whole characters.",
-            param=param,
-        ) from error
