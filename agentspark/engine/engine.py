@@ -105,9 +105,7 @@ class Engine(Calls):
 
     def submit(self, request: Request) -> Handle:
         """Queue a request. Raises ``InvalidRequestError`` at once for what cannot be served."""
-        sequence = self._intake.sequence(
-            request, lambda handle: self._loop.cancel(handle.request_id)
-        )
+        sequence = self._intake.sequence(request, self._loop.cancel)
         self._loop.submit(sequence)
         return sequence.handle
 
@@ -212,6 +210,7 @@ class Engine(Calls):
         self, sequence: Sequence, reason: FinishReason, error: BaseException | None
     ) -> Completion:
         """Make the completion, remember its ids for later prompts, write its record."""
+        sequence.accounted = True
         request = sequence.request
         prompt = sequence.tokens[: sequence.counts.prompt_tokens]
         reader = sequence.output.reader

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
 from agentspark.engine.result import Completion, Delta
-from agentspark.errors import RequestCancelledError
+from agentspark.errors import RequestCancelledError, RequestError
 
 Event = Delta | BaseException
 
@@ -15,7 +15,8 @@ Event = Delta | BaseException
 class Handle:
     """Receives a request's deltas; iterate over it, or wait for ``result``.
 
-    Deltas may be consumed once, by one consumer. ``cancel`` may be called from any thread, any
+    Deltas may be consumed once, by one consumer; whoever comes later gets a ``RequestError`` and
+    has ``result``. ``cancel`` may be called from any thread, any
     number of times; the request's KV blocks are free within one turn of the engine's loop.
     """
 
@@ -27,6 +28,7 @@ class Handle:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._outcome: Completion | BaseException | None = None
+        self._taken = False
 
     def cancel(self) -> None:
         """Ask the engine to stop this request."""
@@ -55,6 +57,10 @@ class Handle:
 
         Leaving the iteration early cancels the request.
         """
+        self._take()
+        return self._deltas()
+
+    def _deltas(self) -> Iterator[Delta]:
         try:
             while True:
                 event = self._events.get()
@@ -67,11 +73,24 @@ class Handle:
             self.cancel()
 
     def redirect(self, sink: Callable[[Event], None]) -> None:
-        """Send events to ``sink`` (called on the loop's thread), those that waited included."""
+        """Send events to ``sink`` (called on the loop's thread), those that waited included.
+
+        Like an iteration, this consumes the deltas.
+        """
+        self._take()
         with self._lock:
             while not self._events.empty():
                 sink(self._events.get())
             self._sink = sink
+
+    def _take(self) -> None:
+        with self._lock:
+            taken, self._taken = self._taken, True
+        if taken:
+            raise RequestError(
+                f"The deltas of request {self.request_id} have a consumer already and come once: "
+                "keep what you need of them, or ask for result()."
+            )
 
     def put(self, event: Event) -> None:
         """Deliver an event; called by the engine's loop."""

@@ -8,6 +8,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from agentspark.engine.handle import Handle
+from agentspark.engine.result import FinishReason
 from agentspark.engine.sequence import Sequence
 from agentspark.engine.turn import Turn
 from agentspark.errors import EngineClosedError, EngineDiedError
@@ -30,7 +32,7 @@ class EngineLoop:
         self._failure: BaseException | None = None
         self._wake = threading.Condition()
         self._inbox: deque[Sequence] = deque()
-        self._cancelled: set[str] = set()
+        self._cancelled: set[Handle] = set()
         self._closing = False
         self._death: EngineDiedError | None = None
         self._thread = threading.Thread(target=self._main, name="agentspark-loop", daemon=True)
@@ -61,10 +63,10 @@ class EngineLoop:
             self._inbox.append(sequence)
             self._wake.notify()
 
-    def cancel(self, request_id: str) -> None:
-        """Stop a request at the next turn."""
+    def cancel(self, handle: Handle) -> None:
+        """Stop a request at the next turn; others may have the same id."""
         with self._wake:
-            self._cancelled.add(request_id)
+            self._cancelled.add(handle)
             self._wake.notify()
 
     def close(self) -> None:
@@ -96,7 +98,7 @@ class EngineLoop:
             death.__cause__ = error
             with self._wake:
                 self._death = death
-            self._end_all(death)
+            self._end_all(death, "error")
 
     def _collect(self) -> bool:
         """Wait for work and take it in; ``False`` once the engine closes."""
@@ -110,14 +112,21 @@ class EngineLoop:
             closing = self._closing
         if cancelled:
             for sequence in (*turn.running, *turn.waiting):
-                sequence.cancelled |= sequence.request.id in cancelled
+                sequence.cancelled |= sequence.handle in cancelled
         if closing:
-            self._end_all(EngineClosedError("The engine was closed before the request ended."))
+            error = EngineClosedError("The engine was closed before the request ended.")
+            self._end_all(error, "cancelled")
         return not closing
 
-    def _end_all(self, error: BaseException) -> None:
+    def _end_all(self, error: BaseException, reason: FinishReason) -> None:
         with self._wake:
             left = [*self._turn.running, *self._turn.waiting, *self._inbox]
             self._inbox.clear()
         for sequence in left:
+            try:
+                if not sequence.accounted:
+                    self._turn.finish(sequence, reason, error)
+            except Exception:
+                # Whoever waits has to be told all the same.
+                _log.exception("Request %s could not be accounted for.", sequence.request.id)
             sequence.handle.put(error)

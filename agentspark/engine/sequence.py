@@ -52,7 +52,8 @@ class Sequence:
     ``tokens`` are prompt and output. The KV of the first ``computed`` of them is in the pool; in a
     decoding sequence exactly the last token (the anchor) is missing. ``blocks`` is its block
     table: first the blocks of ``match`` (shared, locked), then its own. ``namespace`` is where it
-    looks for and leaves prefixes, ``None`` when it shares none.
+    looks for and leaves prefixes, ``None`` when it shares none. ``accounted`` says that its trace
+    record, if any, is written.
     """
 
     request: Request
@@ -79,6 +80,7 @@ class Sequence:
     copy: Proposal = field(default_factory=Proposal)
     first_row: int = 0
     cancelled: bool = False
+    accounted: bool = False
 
     @property
     def sampling(self) -> SamplingParams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.engine import choosing
 from agentspark.engine.engine import Engine
+from agentspark.engine.events import adelta_stream
 from agentspark.engine.params import Labels, RequestOptions
 from agentspark.engine.request import Request
 from agentspark.engine.runner import FlatRows, RowOutputs, TargetRunner
@@ -213,6 +215,32 @@ async def test_leaving_an_async_stream_cancels(tiny_engine: Engine) -> None:
     wait_until_idle(tiny_engine)
 
 
+@pytest.mark.parametrize("failed", [False, True])
+async def test_deltas_come_once(tiny_engine: Engine, failed: bool) -> None:
+    handle = tiny_engine.submit(Request(prompt_token_ids=prompt(30, 8), sampling=GREEDY))
+    if failed:
+        handle.cancel()
+    with pytest.raises(RequestCancelledError) if failed else nullcontext():
+        list(handle)
+    with pytest.raises(RequestError, match="come once"):
+        iter(handle)
+    with pytest.raises(RequestError, match="come once"):
+        await anext(adelta_stream(handle))
+    with pytest.raises(RequestCancelledError) if failed else nullcontext():
+        assert handle.result(0).token_ids
+
+
+def test_cancelling_leaves_another_request_of_the_same_id(tiny_engine: Engine) -> None:
+    first, second = (
+        tiny_engine.submit(Request(prompt_token_ids=prompt(30, 8), sampling=sampling, id="twin"))
+        for sampling in (LONG, GREEDY)
+    )
+    first.cancel()
+    assert second.result(60).finish_reason in ("stop", "length")
+    with pytest.raises(RequestCancelledError):
+        first.result(30)
+
+
 def test_many_threads_at_once(tiny_engine: Engine) -> None:
     expected = tiny_engine.generate(prompt(60, 9), GREEDY, options=PLAIN).token_ids
     results: list[list[int]] = []
@@ -228,10 +256,17 @@ def test_many_threads_at_once(tiny_engine: Engine) -> None:
     assert results == [expected] * 6
 
 
-def test_closing_ends_what_runs(tiny_target_dir: Path, cost_cache: Path) -> None:
-    engine = small_engine(tiny_target_dir, cost_cache)
+def test_closing_ends_what_runs_and_records_it(
+    tiny_target_dir: Path, cost_cache: Path, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    config = EngineConfig(kv_tokens=2048, cache_dir=cost_cache)
+    engine = Engine.load(tiny_target_dir, drafter=None, config=config, trace=trace)
     handle = engine.submit(Request(prompt_token_ids=prompt(30, 1), sampling=LONG))
     engine.close()
+    (record,) = read_trace(trace).records
+    assert (record.request_id, record.finish_reason) == (handle.request_id, "cancelled")
+    assert record.error is not None and record.error.type == "EngineClosedError"
     with pytest.raises(EngineClosedError):
         handle.result(30)
     with pytest.raises(EngineClosedError):
