@@ -75,7 +75,9 @@ class AnswerGrammar:
             rules.insert(0, f"answer: TEXT? | lead {self.literal(head[len(marker) :])} calls")
             rules.append(self._text(f"(?s:.*{_escaped(marker)}.*)"))
             rules.append(f"lead[lazy]: {self._lead(marker)}")
-        return self._after_reasoning(Constraint("\n".join(rules), "tools", schemas))
+        pattern = "" if required or instead is None else instead.pattern
+        answer = Constraint("\n".join(rules), "tools", schemas, pattern=pattern)
+        return self._after_reasoning(answer)
 
     def no_calls(self, form: ToolFormat) -> Constraint:
         """Free text in which no call can begin."""

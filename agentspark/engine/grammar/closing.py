@@ -33,9 +33,15 @@ class Closing:
         self.end = self._ways.end
         """A token that ends any output that may end."""
 
-    def leaving(self, text: str, tokens: Sequence[int]) -> Closing:
-        """The same for a grammar whose first section ``text`` (``tokens``) ends; empty for none."""
+    def leaving(
+        self, text: str, tokens: Sequence[int], endings: Sequence[Sequence[int]] = ()
+    ) -> Closing:
+        """The same for a grammar whose first section ``text`` (``tokens``) ends; empty for none.
+
+        ``endings`` are tried where free text cannot be closed as it is.
+        """
         found = copy(self)
+        found._ways = self._ways.trying(endings)
         found._lead, found._text = tokens, text.encode()
         return found
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from agentspark.engine.grammar.closing import Closing
 from agentspark.engine.grammar.constraint import Constraint
+from agentspark.engine.grammar.endings import endings
 from agentspark.engine.grammar.kept import Compiled, KeptGrammars
 from agentspark.engine.grammar.state import GrammarState
 from agentspark.engine.grammar.steering import Steering
@@ -56,11 +57,11 @@ class GrammarCompiler:
             found = self._kept.find(constraint)
         if found is None:
             matcher = self._compile(tables, constraint)
-            found = Compiled(matcher, _reach(tables, constraint.lark))
+            found = Compiled(matcher, _reach(tables, constraint.lark), _endings(tables, constraint))
             with self._lock:
                 self._kept.keep(constraint, found)
         left = constraint.leaving
-        closing = closing.leaving(left, tables.encode(left) if left else ())
+        closing = closing.leaving(left, tables.encode(left) if left else (), found.endings)
         steering = Steering(closing, limit, found.reach)
         return GrammarState(
             found.matcher.deep_copy(), self._vocab_size, steering, param=constraint.param
@@ -124,6 +125,11 @@ class GrammarCompiler:
                 ) from error
             self._made = tables, Closing(tables.plain)
         return self._made
+
+
+def _endings(tables: GrammarTables, constraint: Constraint) -> list[list[int]]:
+    texts = endings([schema.text for schema in constraint.schemas], constraint.pattern)
+    return [list(tables.plain.tokenize_str(text)) for text in texts]
 
 
 def _reach(tables: GrammarTables, lark: str) -> int:

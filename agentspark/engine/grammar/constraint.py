@@ -21,7 +21,7 @@ class Constraint:
     ``param`` names the request's field that asked for it; ``schemas`` are the JSON schemas in it,
     each with the field it came from, so that an error names the right one. ``preamble`` is what
     may or must come before the answer (a rule ``preamble``): a section of reasoning, which the
-    text ``leaving`` ends.
+    text ``leaving`` ends. ``pattern`` is one that the answer, or a part of it, matches as a whole.
     """
 
     rules: str
@@ -29,6 +29,7 @@ class Constraint:
     schemas: tuple[SchemaText, ...] = ()
     preamble: str = ""
     leaving: str = ""
+    pattern: str = ""
 
     @property
     def lark(self) -> str:
@@ -74,7 +75,11 @@ class Constraint:
                 f"{param} must be a pattern of 1 to {MAX_REGEX_CHARS} characters.", param=param
             )
         check_text(pattern, param)
-        return cls(f"answer: PATTERN\nPATTERN: /{regex_to_lark(pattern, use_ascii='d')}/", param)
+        return cls(
+            f"answer: PATTERN\nPATTERN: /{regex_to_lark(pattern, use_ascii='d')}/",
+            param,
+            pattern=pattern,
+        )
 
     @classmethod
     def choice(cls, choices: Sequence[str], *, param: str = "choice") -> Constraint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,14 @@ _CHARS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A grammar to be copied for every request, and how many tokens its parts may take to say."""
+    """A grammar to be copied for every request, and how many tokens its parts may take to say.
+
+    ``endings`` are tokens that end free text as its patterns want it.
+    """
 
     matcher: LLMatcher
     reach: int
+    endings: Sequence[Sequence[int]] = ()
 
 
 class KeptGrammars:

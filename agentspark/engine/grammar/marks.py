@@ -42,7 +42,7 @@ class Marks:
             found = [tables.tokenize_str(text) for text in texts]
             return [tokens[0] for tokens in found if len(tokens) == 1]
 
-        self._text, self._quote, self._brackets = ids(_TEXT), ids('"'), ids(*_BRACKETS)
+        self._text, self.quote, self._brackets = ids(_TEXT), ids('"'), ids(*_BRACKETS)
         self._closers, self._shapes = ids(*_CLOSERS), ids(*_SHAPES)
         self._texts = texts = [tables.decode_bytes([id_]) for id_ in range(tables.vocab_size)]
         single = {text: token for token, text in enumerate(texts) if len(text) == 1}
@@ -62,7 +62,7 @@ class Marks:
         """
         bits = self._allowed(place)
         text = bool(_among(bits, self._text))
-        found = ([] if text else _among(bits, self._brackets)) or _among(bits, self._quote)
+        found = ([] if text else _among(bits, self._brackets)) or _among(bits, self.quote)
         if found:
             return found[:1], text
         words = bits & self._words
@@ -90,7 +90,7 @@ class Marks:
         """
         bits = self._allowed(place)
         if _among(bits, self._text):
-            return [(b'"', token) for token in _among(bits, self._quote)]
+            return [(b'"', token) for token in _among(bits, self.quote)]
         if _among(bits, self._brackets):
             return []
         tokens = self._byte_tokens

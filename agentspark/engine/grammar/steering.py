@@ -6,6 +6,10 @@ the next one of the way out known before it. What is said in its place depends o
 on the tokens left and on the token alone, so it is a part of how a token is chosen like any other:
 speculation stays lossless. The request then ends with ``length``, since something was cut.
 
+A string whose pattern wants certain text at its end is closed with such a text (``endings.py``);
+where none is known (a pattern that Python cannot read, or one that needs dozens of characters) it
+may be cut after all.
+
 How long a way out is looked for is counted in steps, never in time, for the same reason. Every
 token brings some: a long search goes on while tokens are said, and other requests never wait for
 the end of it.
@@ -26,8 +30,10 @@ if TYPE_CHECKING:
 _SEEN = 32
 # A way out is looked for again when this share of the tokens to spare is used up.
 _PACE = 8
-# Steps of looking for a way that every token brings, and those that may be saved up: two hundredths
-# of a second, which others wait for. After so many in which none was found, nobody looks any more.
+# Steps of looking for a way that every token brings, and those that may be saved up: some two
+# hundredths of a second, which others wait for; where free text has a pattern that is dear to
+# follow, a step takes several times as long. After so many in which none was found, nobody looks
+# any more.
 _STEPS, _SAVED, _EFFORT = 300, 2000, 30_000
 _NEVER = -1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 from agentspark.engine.grammar.marks import Marks
@@ -39,11 +40,19 @@ _COPY, _NEXT, _SPLIT, _FIRST = 2, 6, 4, 6
 class Ways:
     """Finds them for one tokenizer. Places given are left as they are."""
 
+    _endings: Sequence[Sequence[int]] = ()
+
     def __init__(self, tables: LLTokenizer) -> None:
         self._tables = tables
         self._marks = Marks(tables)
         self.end: int = tables.eos_token
         """A token that ends any output that may end."""
+
+    def trying(self, endings: Sequence[Sequence[int]]) -> Ways:
+        """The same with ``endings`` to try where free text cannot be closed, in this order."""
+        found = copy(self)
+        found._endings = endings
+        return found
 
     def lead_out(self, place: LLMatcher, tokens: Sequence[int]) -> bool:
         """Whether ``tokens`` may be said at ``place`` and the output end then."""
@@ -85,6 +94,8 @@ class Ways:
             forced: list[int] = place.compute_ff_tokens()
             step, text = (forced, False) if forced else self._marks.nearest(place, len(found), met)
             yield _NEXT
+            if self._endings and not forced and not self._closes(place, step):
+                step = (yield from self._ended(place)) or step
             if not text and self._marks.close(step):
                 endless = 0
             elif not forced:
@@ -96,6 +107,28 @@ class Ways:
             found += step
             last = step[-1]
         return found, len(found) <= most
+
+    def _closes(self, place: LLMatcher, step: list[int]) -> bool:
+        """Whether ``step`` closes something."""
+        if step != self._marks.quote:
+            return self._marks.close(step)
+        return self._quote_closes(place, [])
+
+    def _quote_closes(self, place: LLMatcher, before: Sequence[int]) -> bool:
+        """Whether a quote after ``before`` ends a text; one that may come twice is text itself."""
+        quotes = [*self._marks.quote, *self._marks.quote]
+        return bool(place.validate_tokens([*before, *quotes]) == len(before) + 1)
+
+    def _ended(self, place: LLMatcher) -> Work[list[int]]:
+        """The first of the endings after which free text can be closed; empty for none."""
+        for tried, ending in enumerate(self._endings):
+            if tried % _FIRST == 0:
+                yield 1
+            if place.validate_tokens(list(ending)) < len(ending):
+                continue
+            if self.lead_out(place, ending) or self._quote_closes(place, ending):
+                return list(ending)
+        return []
 
     def short(self, place: LLMatcher, most: int) -> Work[list[int] | None]:
         """A way that leads out in ``most`` tokens; ``None`` if there seems to be none."""
