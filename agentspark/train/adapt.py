@@ -15,12 +15,14 @@ import torch
 
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.checkpoint import WEIGHTS_FILE
+from agentspark.dspark.model import DraftModel
 from agentspark.errors import ConfigError, NotBetterError, TrainError
 from agentspark.models.target import Target, load_target
 from agentspark.train.build import check_given, initial_drafter, loaded_drafter
 from agentspark.train.card import adapted_card
 from agentspark.train.config import OptimConfig, TrainConfig
 from agentspark.train.judge import Judgement, check_own_words, measure
+from agentspark.train.lock import lock_data, lock_run
 from agentspark.train.logplot import plot_log
 from agentspark.train.mixing import replay_held_out, split_mixed
 from agentspark.train.pipeline import (
@@ -90,8 +92,27 @@ def adapt_drafter(
     ``config.out`` may be the folder of ``config.init``. What is computed on the way lies in
     ``config.out/work``, so that a killed run goes on. Raises ``NotBetterError`` where the adapted
     drafter does not beat the initial one on held-out steps, with ``config.out`` as it was;
-    ``DrafterMismatchError``, ``DataError`` and ``TraceError`` before anything is computed.
+    ``DrafterMismatchError``, ``DataError`` and ``TraceError`` before anything is computed, and
+    ``TrainError`` where another run is at work in ``config.out``.
     """
+    given = _read_given(config, adapt)
+    with lock_run(config.out / WORK_FOLDER):
+        return _adapt(config, adapt, given, stage, command)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What an adaptation is given, read and checked before anything is computed."""
+
+    target: Target
+    init: Path
+    model: DraftModel
+    steps: TraceSteps
+    replay: list[Response]
+    notes: tuple[str, ...]
+
+
+def _read_given(config: TrainConfig, adapt: AdaptConfig) -> _Given:
     ranks = Ranks.from_environment()
     if ranks.world > 1:
         raise ConfigError("an adaptation runs in one process: start it without torchrun.")
@@ -100,7 +121,17 @@ def adapt_drafter(
     model = loaded_drafter(target, init, _dtype(config))
     check_given(model.config, config.shape, init)
     steps = read_trace_steps(adapt.traces, target.name, target.spec.vocab_size)
-    replayed, warnings = _replay(config, adapt, steps, target, stage)
+    files = [read_replay(path, target.spec.vocab_size) for path in adapt.replay]
+    replay = [response for found, _ in files for response in found]
+    notes = (*steps.notes, *(note for _, note in files if note is not None))
+    return _Given(target, init, model, steps, replay, notes)
+
+
+def _adapt(
+    config: TrainConfig, adapt: AdaptConfig, given: _Given, stage: Stage, command: str | None
+) -> AdaptOutcome:
+    target, init, model, steps = given.target, given.init, given.model, given.steps
+    replayed, warnings = _replay(config, adapt, given, stage)
     everything = [*steps.responses, *replayed]
     work = _work_folder(config, adapt, init, everything)
     source = open_source(config, target, model, everything, work, stage)
@@ -129,7 +160,7 @@ def adapt_drafter(
             f"The adapted drafter is not better: {judgement.describe()}. Nothing was replaced; it "
             f"lies in {trainer.drafter}. Record more of the agent's work, or lower the rate."
         )
-    warnings = (*steps.notes, *warnings, *_replace(config, init, judgement, trainer, command))
+    warnings = (*given.notes, *warnings, *_replace(config, init, judgement, trainer, command))
     return AdaptOutcome(config.out, judgement, len(steps.responses), len(replayed), warnings)
 
 
@@ -146,22 +177,18 @@ def _all_known(source: ExampleSource, steps: TraceSteps) -> frozenset[str]:
 
 
 def _replay(
-    config: TrainConfig, adapt: AdaptConfig, steps: TraceSteps, target: Target, stage: Stage
+    config: TrainConfig, adapt: AdaptConfig, given: _Given, stage: Stage
 ) -> tuple[list[Response], tuple[str, ...]]:
     """Responses to replay, and what the user should know."""
-    notes: tuple[str, ...] = ()
-    found: list[Response] = []
-    for path in adapt.replay:
-        some, note = read_replay(path, target.spec.vocab_size)
-        found, notes = [*found, *some], (*notes, note) if note else notes
+    found, notes = list(given.replay), tuple[str, ...]()
     if config.prompts:
         work = config.out / WORK_FOLDER
-        work.mkdir(parents=True, exist_ok=True)
-        notes = (*notes, *answer_prompts(config, work, stage))
-        found += read_given_answers(config, target, work)
-    taken = {response.id for response in steps.responses}
+        with lock_data(work, stage):
+            notes = answer_prompts(config, work, stage)
+            found += read_given_answers(config, given.target, work)
+    taken = {response.id for response in given.steps.responses}
     pool = {r.id: r for r in found if len(r.token_ids) > 1 and r.id not in taken}
-    most = max(_REPLAY_LEAST, _REPLAY_TIMES * len(steps.responses))
+    most = max(_REPLAY_LEAST, _REPLAY_TIMES * len(given.steps.responses))
     chosen = sorted(pool)
     random.Random(config.optim.seed).shuffle(chosen)
     if not pool:

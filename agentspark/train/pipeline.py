@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from agentspark.train.config import TrainConfig
 from agentspark.train.evaluate import OfflineTau
 from agentspark.train.extract import extract_features
 from agentspark.train.features import TargetReader
+from agentspark.train.lock import lock_data, lock_run
 from agentspark.train.logplot import plot_log
 from agentspark.train.progress import Stage, silent_stage
 from agentspark.train.ranks import Ranks
@@ -63,32 +65,34 @@ def train_drafter(
     Everything on the way lies in ``config.out/work``; started again with the same settings it
     goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays).
     Under ``torchrun`` the training is shared by all processes, and the first one does the rest.
+    Raises ``TrainError`` where another run is at work in ``config.out``; where one still completes
+    the data that both use, it is waited for.
     """
     ranks = Ranks.from_environment()
     with ranks.together():
-        return _train(config, stage if ranks.first else silent_stage, ranks, command, data_licence)
+        if _begun(config) is None:
+            check_init(config)
+        with lock_run(config.out / WORK_FOLDER) if ranks.first else nullcontext():
+            return _train(config, stage if ranks.first else silent_stage, ranks, command, data_licence)
 
 
 def _train(
     config: TrainConfig, stage: Stage, ranks: Ranks, command: str | None, data_licence: str | None
 ) -> TrainOutcome:
-    if _begun(config) is None:
-        check_init(config)
     work = config.out / WORK_FOLDER
     given = (config.data_from or config.out) / WORK_FOLDER
-    for folder in (work, given):
-        folder.mkdir(parents=True, exist_ok=True)
-    warnings = answer_prompts(config, given, stage) if ranks.first else ()
-    ranks.wait()
-    dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
-    target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
-    answers = read_given_answers(config, target, given)
-    responses = [r for r in answers if len(r.token_ids) > 1]
-    model = _drafter(config, target, responses, dtype)
-    source: ExampleSource | None = None
-    if ranks.first or config.data.online:
-        source = open_source(config, target, model, responses, given, stage)
-    ranks.wait()
+    with lock_data(given, stage) if ranks.first else nullcontext():
+        warnings = answer_prompts(config, given, stage) if ranks.first else ()
+        ranks.wait()
+        dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
+        target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
+        answers = read_given_answers(config, target, given)
+        responses = [r for r in answers if len(r.token_ids) > 1]
+        model = _drafter(config, target, responses, dtype)
+        source: ExampleSource | None = None
+        if ranks.first or config.data.online:
+            source = open_source(config, target, model, responses, given, stage)
+        ranks.wait()
     if source is None:
         source = FeatureStore(given / FEATURES_FOLDER, only={r.id for r in responses})
     if len(responses) < len(answers):

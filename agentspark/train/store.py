@@ -98,8 +98,8 @@ def _open_shard(path: Path) -> Any:  # safetensors is not typed
 class FeatureStore:
     """All shards of a folder, in order.
 
-    With ``only``, sequences of other ids are passed over. With ``origin``, a shard that was read
-    from something else is a ``DataError``.
+    Of several sequences of one id the first is taken, and with ``only`` none of other ids. With
+    ``origin``, a shard that was read from something else is a ``DataError``.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class FeatureStore:
         self._seen: set[Path] = set()
         # Each store has its own: a shard that was deleted and written anew is another to a new one.
         self._open = lru_cache(maxsize=_OPEN_FILES)(_open_shard)
+        self._ids: set[str] = set()
         self.bytes = 0
         self.refresh()
 
@@ -129,9 +130,10 @@ class FeatureStore:
                 ) from error
             if self.origin is not None and (wrong := self.origin.other(metadata, width)):
                 raise DataError(f"feature shard {path} {wrong}, or give another folder.")
-            self.entries.extend(
-                (path, entry) for entry in entries if self.only is None or entry.id in self.only
-            )
+            for entry in entries:
+                if entry.id not in self._ids and (self.only is None or entry.id in self.only):
+                    self._ids.add(entry.id)
+                    self.entries.append((path, entry))
             self._seen.add(path)
             self.bytes += path.stat().st_size
         return len(self.entries)

@@ -23,6 +23,7 @@ from agentspark.sampling.params import SamplingParams
 from agentspark.train import adapt as adapt_module
 from agentspark.train.adapt import AdaptConfig, adapt_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
+from agentspark.train.lock import lock_run
 from agentspark.train.progress import silent_stage
 
 STEPS = 12
@@ -193,6 +194,15 @@ def test_replay_keeps_old_data_and_a_kill_loses_nothing(
     again = AdaptConfig(traces=(traces,), epochs=2)
     adapt_drafter(broken, again, silent_stage)
     assert len(list((tmp_path / "broken" / "work").glob("adapt-*"))) == 1
+
+
+def test_a_folder_where_a_run_is_at_work_is_not_adapted(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path
+) -> None:
+    asked = config(tiny_target_dir, tiny_drafter_dir, tmp_path)
+    with lock_run(tmp_path / "work"), pytest.raises(TrainError, match="another run is at work"):
+        adapt_drafter(asked, AdaptConfig(traces=(traces,)), silent_stage)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [".lock"]
 
 
 def test_what_cannot_be_is_told_before_any_work(

@@ -20,6 +20,7 @@ from agentspark.prompts.prompt import Prompt
 from agentspark.sampling.params import SamplingParams
 from agentspark.train import regenerate as regenerate_module
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
+from agentspark.train.lock import lock_run
 from agentspark.train.pipeline import train_drafter
 from agentspark.train.progress import silent_stage
 from agentspark.train.regenerate import regenerate
@@ -149,7 +150,7 @@ def test_families_learn_from_the_same_responses_and_features(
     outcome = train_drafter(second, silent_stage)
     assert outcome.responses == 10
     assert sorted(path.name for path in (out / "work").iterdir()) == [
-        "drafter", "run.jsonl", "run.png", "run.svg", "state.pt",
+        ".lock", "drafter", "run.jsonl", "run.png", "run.svg", "state.pt",
     ]  # fmt: skip
     assert {path: path.read_bytes() for path in given} == given
     assert (out / "README.md").read_text().startswith("# Eagle3 drafter")
@@ -190,6 +191,15 @@ def test_only_the_given_prompts_are_trained_on(
     foreign = replace(few, target=tiny_qwen3_dir, out=tmp_path / "foreign")
     with pytest.raises(DataError, match="responses of another target"):
         train_drafter(foreign, silent_stage)
+
+
+def test_a_folder_where_a_run_is_at_work_is_left_alone(
+    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+):
+    asked = config(tiny_target_dir, prompt_file, tmp_path)
+    with lock_run(tmp_path / "work"), pytest.raises(TrainError, match="another run is at work"):
+        train_drafter(asked, silent_stage)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,14 @@ def test_refresh_takes_in_new_shards_at_the_end(store, make_example):
     assert store.bytes == sum(p.stat().st_size for p in store.folder.iterdir())
 
 
+def test_a_sequence_that_was_stored_twice_is_one(store, make_example):
+    entry = store.entry(3)
+    write_shard(store.next_shard(), [(entry.id, "chat", 0.0, make_example(9, 4, seed=99))])
+    assert store.refresh() == 12
+    again = FeatureStore(store.folder)
+    assert [again.entry(i) for i in range(len(again))] == [store.entry(i) for i in range(12)]
+
+
 def test_no_shard_is_written_over(store, make_example):
     first, second = sorted(store.folder.iterdir())
     before = second.read_bytes()
