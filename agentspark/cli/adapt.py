@@ -23,6 +23,7 @@ def check_sources(
     replay_share: float | None,
     data_from: Path | None,
     data_licence: str | None,
+    prompt_anchors: int,
 ) -> None:
     """Refuse options of ``train`` that do not go together, as a usage error."""
     if not prompts and not from_traces:
@@ -30,7 +31,11 @@ def check_sources(
     if from_traces and init is None:
         raise typer.BadParameter("--from-traces adapts a drafter: give it with --init, or 'auto'")
     adapting = {"--replay": replay or None, "--replay-share": replay_share}
-    training = {"--data-from": data_from, "--data-licence": data_licence}
+    training = {
+        "--data-from": data_from, "--data-licence": data_licence,
+        # A step's prompt holds the outputs of earlier ones, some of which are measured on.
+        "--prompt-anchors": prompt_anchors or None,
+    }  # fmt: skip
     for name, value in (training if from_traces else adapting).items():
         if value is not None:
             word = "does not go" if from_traces else "goes"

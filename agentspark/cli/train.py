@@ -146,7 +146,9 @@ def train(
     """
     from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 
-    check_sources(prompts, from_traces, init, replay, replay_share, data_from, data_licence)
+    check_sources(
+        prompts, from_traces, init, replay, replay_share, data_from, data_licence, prompt_anchors
+    )
     shape = DrafterShape.of(
         family, backbone=backbone, layers=layers, block_size=block_size, markov_rank=markov_rank,
         sample_from_anchor=anchor_drafts, markov_head_type=head, draft_vocab_size=draft_vocab,

@@ -116,6 +116,12 @@ def _read_given(config: TrainConfig, adapt: AdaptConfig) -> _Given:
     ranks = Ranks.from_environment()
     if ranks.world > 1:
         raise ConfigError("an adaptation runs in one process: start it without torchrun.")
+    if config.optim.prompt_anchors:
+        # A step's prompt holds what was said in earlier steps, held-out ones among them.
+        raise ConfigError(
+            f"prompt_anchors={config.optim.prompt_anchors} cannot be used with traces, whose "
+            "prompts contain the outputs that are measured on: leave it out."
+        )
     target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
     init = initial_drafter(config.init, target)
     model = loaded_drafter(target, init, _dtype(config))

@@ -57,6 +57,7 @@ def test_sources_that_do_not_go_together_are_a_usage_error(cli, jsonl, tmp_path)
         (("--prompts", prompts, "--replay-share", 0), "--replay-share goes with --from-traces"),
         ((*adapts, "--data-from", tmp_path), "--data-from does not go with --from-traces"),
         ((*adapts, "--data-licence", "MIT"), "--data-licence does not go with --from-traces"),
+        ((*adapts, "--prompt-anchors", 4), "--prompt-anchors does not go with --from-traces"),
     ):
         said = cli(*out, *args)
         assert said.code == 2

@@ -212,6 +212,9 @@ def test_what_cannot_be_is_told_before_any_work(
     settings, out = AdaptConfig(traces=(traces,)), tmp_path / "out"
     with pytest.raises(DrafterMismatchError):
         adapt_drafter(config(tiny_qwen3_dir, tiny_drafter_dir, out), settings, silent_stage)
+    asked = config(tiny_target_dir, tiny_drafter_dir, out, prompt_anchors=4)
+    with pytest.raises(ConfigError, match="prompts contain the outputs that are measured on"):
+        adapt_drafter(asked, settings, silent_stage)
     with pytest.raises(ConfigError, match="give init"):
         adapt_drafter(config(tiny_target_dir, None, out), settings, silent_stage)
     with pytest.raises(ConfigError, match="replay_share"):
