@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
+from agentspark.dspark.check import target_fingerprint
 from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.dspark.model import DraftModel
 from agentspark.errors import ConfigError, NotBetterError, TrainError
@@ -21,6 +22,7 @@ from agentspark.models.target import Target, load_target
 from agentspark.train.build import check_given, initial_drafter, loaded_drafter
 from agentspark.train.card import adapted_card
 from agentspark.train.config import OptimConfig, TrainConfig
+from agentspark.train.features import target_matrices
 from agentspark.train.judge import Judgement, check_own_words, measure
 from agentspark.train.lock import lock_data, lock_run
 from agentspark.train.logplot import plot_log
@@ -127,7 +129,8 @@ def _read_given(config: TrainConfig, adapt: AdaptConfig) -> _Given:
     model = loaded_drafter(target, init, _dtype(config))
     check_given(model.config, config.shape, init)
     steps = read_trace_steps(adapt.traces, target.name, target.spec.vocab_size)
-    files = [read_replay(path, target.spec.vocab_size) for path in adapt.replay]
+    name = target_fingerprint(*target_matrices(target.model))
+    files = [read_replay(path, target.spec.vocab_size, name) for path in adapt.replay]
     replay = [response for found, _ in files for response in found]
     notes = (*steps.notes, *(note for _, note in files if note is not None))
     return _Given(target, init, model, steps, replay, notes)

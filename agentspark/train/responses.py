@@ -55,6 +55,8 @@ def parse_response(raw: Any) -> Response:
     prompt, tokens = [int(t) for t in raw["prompt_token_ids"]], [int(t) for t in raw["token_ids"]]
     if not prompt or not tokens:
         raise ValueError("no tokens")
+    if min(*prompt, *tokens) < 0:
+        raise ValueError("a negative token")
     return Response(
         id=str(raw["id"]),
         kind=str(raw.get("kind") or "unknown"),
@@ -81,12 +83,14 @@ def read_responses(path: Path) -> Iterator[Response]:
                 continue
 
 
-def read_replay(path: Path, vocab_size: int) -> tuple[list[Response], str | None]:
+def read_replay(
+    path: Path, vocab_size: int, target: str
+) -> tuple[list[Response], str | None]:
     """Read a response file, plain or gzipped, to train on again.
 
     Returns the responses and a sentence on the lines left out, ``None`` where all were read.
-    Raises ``DataError`` for a file that cannot be read, that holds no response, or whose tokens
-    are not the target's.
+    Raises ``DataError`` for a file that cannot be read, that holds no response, whose tokens are
+    not the target's, or that tells of another fingerprint than ``target``.
     """
     found: list[Response] = []
     wrong: list[int] = []
@@ -110,6 +114,11 @@ def read_replay(path: Path, vocab_size: int) -> tuple[list[Response], str | None
         )
     if max(max(max(r.prompt_token_ids), max(r.token_ids)) for r in found) >= vocab_size:
         raise DataError(f"{path} has tokens beyond the target's {vocab_size}: it is of another.")
+    if any(response.target not in (None, target) for response in found):
+        raise DataError(
+            f"{path} holds responses of another target: give those of the target that the drafter "
+            "is adapted for."
+        )
     if not wrong:
         return found, None
     return found, f"{len(wrong)} lines of {path.name} are no responses (line {wrong[0]} first)."
