@@ -7,6 +7,7 @@ import math
 import random
 import shutil
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,6 @@ from agentspark.train.progress import Stage
 from agentspark.train.ranks import Ranks
 from agentspark.train.release import release_drafter
 from agentspark.train.responses import Response, read_replay
-from agentspark.train.source import ExampleSource
 from agentspark.train.traces import TraceSteps, read_trace_steps
 from agentspark.train.trainer import DRAFTER_FOLDER, Trainer
 
@@ -77,7 +77,10 @@ class AdaptConfig:
 
 @dataclass(frozen=True, slots=True)
 class AdaptOutcome:
-    """A drafter that won: its folder, the judgement, and what was said on the way."""
+    """A drafter that won: its folder, the judgement, and what was said on the way.
+
+    ``steps`` and ``replayed`` count the sequences there were features of.
+    """
 
     drafter: Path
     judgement: Judgement
@@ -144,7 +147,15 @@ def _adapt(
     everything = [*steps.responses, *replayed]
     work = _work_folder(config, adapt, init, everything)
     source = open_source(config, target, model, everything, work, stage)
-    traced = _all_known(source, steps)
+    known = {source.entry(index).id for index in range(len(source))}
+    traced = _all_known(known, steps)
+    lost = len(everything) - len(known)
+    if lost:
+        warnings = (
+            *warnings,
+            f"{lost} responses are not replayed: their features do not fit into max_disk. Raise "
+            "it, or train online.",
+        )
     split = partial(
         split_mixed, held_out=steps.held_out, traced=traced, share=adapt.replay_share,
         most=config.data.held_out_most,
@@ -170,13 +181,13 @@ def _adapt(
             f"lies in {trainer.drafter}. Record more of the agent's work, or lower the rate."
         )
     warnings = (*given.notes, *warnings, *_replace(config, init, judgement, trainer, command))
-    return AdaptOutcome(config.out, judgement, len(steps.responses), len(replayed), warnings)
+    return AdaptOutcome(config.out, judgement, len(traced), len(replayed) - lost, warnings)
 
 
-def _all_known(source: ExampleSource, steps: TraceSteps) -> frozenset[str]:
-    """The ids of the traced steps, all of which must be in the source (``TrainError``)."""
+def _all_known(known: AbstractSet[str], steps: TraceSteps) -> frozenset[str]:
+    """The ids of the traced steps, all of which must be known (``TrainError``)."""
     traced = frozenset(response.id for response in steps.responses)
-    missing = traced - {source.entry(index).id for index in range(len(source))}
+    missing = traced - known
     if missing:
         raise TrainError(
             f"the features of {len(missing)} traced steps do not fit into max_disk: raise it, or "

@@ -196,6 +196,26 @@ def test_replay_keeps_old_data_and_a_kill_loses_nothing(
     assert len(list((tmp_path / "broken" / "work").glob("adapt-*"))) == 1
 
 
+def test_what_does_not_fit_on_the_disk_is_not_counted_as_replayed(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path, monkeypatch
+) -> None:
+    replay = tmp_path / "responses.jsonl"
+    line = {"kind": "chat", "prompt_token_ids": [1, 5], "token_ids": [9] * 12}
+    replay.write_text("".join(json.dumps({**line, "id": f"old{n}"}) + "\n" for n in range(6)))
+    real = adapt_module.open_source
+
+    def small(config, target, model, responses, *more):
+        return real(config, target, model, responses[: STEPS + 2], *more)
+
+    monkeypatch.setattr(adapt_module, "open_source", small)
+    asked = config(tiny_target_dir, tiny_drafter_dir, tmp_path / "out")
+    settings = AdaptConfig(traces=(traces,), replay=(replay,), epochs=1)
+    done = adapt_drafter(asked, settings, silent_stage)
+    assert (done.steps, done.replayed) == (STEPS, 2)
+    note = "4 responses are not replayed: their features do not fit into max_disk."
+    assert any(note in warning for warning in done.warnings)
+
+
 def test_a_folder_where_a_run_is_at_work_is_not_adapted(
     tiny_target_dir: Path, tiny_drafter_dir: Path, traces: Path, tmp_path: Path
 ) -> None:
