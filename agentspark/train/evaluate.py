@@ -20,7 +20,6 @@ from agentspark.train.blocks import Example, run_blocks
 from agentspark.train.loss import LossWeights, block_loss, column_map
 
 _ANCHORS = 64
-_GREEDY_SHARE = 0.97
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +58,6 @@ def accept_table(
     return torch.cat(accept), torch.cat(hit), torch.cat(valid)
 
 
-def is_greedy(example: Example) -> bool:
-    """Whether a response was chosen greedily, as far as its tokens tell.
-
-    A few tokens may differ from the stored best ones, by ties that rounding decides.
-    """
-    return bool(example.own_words.float().mean() > _GREEDY_SHARE)
-
-
 def walk(lengths: list[int]) -> tuple[int, int]:
     """Return ``(tokens, rounds)`` of greedy rounds where anchor ``i`` accepts ``lengths[i]``."""
     at = rounds = 0
@@ -76,22 +67,25 @@ def walk(lengths: list[int]) -> tuple[int, int]:
     return at, rounds
 
 
-def offline_tau(model: DraftModel, examples: Iterable[Example]) -> OfflineTau:
-    """Return accepted lengths over held-out examples (greedy responses for ``greedy``)."""
+def offline_tau(model: DraftModel, examples: Iterable[tuple[Example, bool]]) -> OfflineTau:
+    """Return accepted lengths over held-out examples, each with whether it was chosen greedily.
+
+    Its tokens do not tell: a grammar forces some that are not the target's best ones.
+    """
     columns = column_map(model).to(model.backbone.fc.weight.device)
     block = model.config.block_size
     tokens = rounds = 0
     expected, blocks = 0.0, 0
     soft, hard, count = torch.zeros(block), torch.zeros(block), torch.zeros(block)
     reached = torch.zeros(block)
-    for example in examples:
+    for example, greedy in examples:
         accept, hit, valid = (t.cpu() for t in accept_table(model, example, columns))
         full = valid.all(dim=1)
         expected += float((accept[full].cumprod(dim=1).sum(dim=1) + 1.0).sum())
         blocks += int(full.sum())
         soft += accept[full].sum(dim=0)
         count += full.sum()
-        if not is_greedy(example):
+        if not greedy:
             continue
         good = (hit & valid).int().cumprod(dim=1)
         stepped, passes = walk(good.sum(dim=1).tolist())

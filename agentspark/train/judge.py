@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agentspark.dspark.model import DraftModel
 from agentspark.errors import DataError
 from agentspark.train.evaluate import OfflineTau, offline_tau, shown_figure
-from agentspark.train.source import ExampleSource
+from agentspark.train.source import ExampleSource, with_greedy
 
 # The share of greedily chosen tokens that a target must confirm as its own choice. Its own text
 # reaches nearly 1, whatever a penalty or a grammar moved; another model's is near one half.
@@ -20,7 +20,8 @@ _CHECKED = 32
 class Judgement:
     """Accepted lengths before and after; ``replayed_*`` on held-out replay data, if there is any.
 
-    ``greedy`` says which of the two figures of the steps counts: the traffic's own way.
+    ``greedy`` says which of the two figures of the steps counts, the traffic's own way, as long as
+    there are greedy ones among those measured.
     """
 
     initial: OfflineTau
@@ -31,14 +32,19 @@ class Judgement:
     replayed_adapted: OfflineTau | None = None
 
     @property
+    def walks(self) -> bool:
+        """Whether the greedy figure counts: asked for, and known of both drafters."""
+        return self.greedy and None not in (self.initial.greedy, self.adapted.greedy)
+
+    @property
     def before(self) -> float | None:
         """Accepted length of the initial drafter on the held-out steps, as far as it is known."""
-        return accepted_length(self.initial, self.greedy)
+        return self.initial.greedy if self.walks else self.initial.sampled
 
     @property
     def after(self) -> float | None:
         """Accepted length of the adapted drafter on the held-out steps, as far as it is known."""
-        return accepted_length(self.adapted, self.greedy)
+        return self.adapted.greedy if self.walks else self.adapted.sampled
 
     @property
     def better(self) -> bool:
@@ -47,7 +53,7 @@ class Judgement:
 
     def describe(self) -> str:
         """One sentence with the figures."""
-        way = "greedy" if self.greedy else "at temperature 1"
+        way = "greedy" if self.walks else "at temperature 1"
         text = (
             f"accepted length on {self.steps} held-out steps {shown_figure(self.before)} before, "
             f"{shown_figure(self.after)} after ({way})"
@@ -60,15 +66,10 @@ class Judgement:
         return f"{text}; on replayed data {old} before, {new} after"
 
 
-def accepted_length(tau: OfflineTau, greedy: bool) -> float | None:
-    """The figure that counts; the one at temperature 1 where no response was chosen greedily."""
-    return tau.greedy if greedy and tau.greedy is not None else tau.sampled
-
-
 def measure(model: DraftModel, source: ExampleSource, numbers: list[int]) -> OfflineTau:
     """Measure a drafter on some of a source's sequences; it is left in training mode."""
     model.eval()
-    tau = offline_tau(model, (source.examples([i])[0] for i in numbers))
+    tau = offline_tau(model, with_greedy(source, numbers))
     model.train()
     return tau
 
@@ -80,7 +81,7 @@ def check_own_words(source: ExampleSource, traced: AbstractSet[str]) -> None:
     """
     agreed = compared = 0
     entries = [(index, source.entry(index)) for index in range(len(source))]
-    greedy = [index for index, e in entries if e.id in traced and e.temperature == 0.0]
+    greedy = [index for index, e in entries if e.id in traced and e.greedy]
     for index in greedy[:_CHECKED]:
         example = source.examples([index])[0]
         same = example.own_words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,3 +92,8 @@ def split_source(source: ExampleSource, every: int, most: int) -> Split:
         (held if is_held_out(entry.id, every) else train).append(index)
     held.sort(key=lambda i: (source.entry(i).temperature > 0.0, i))
     return Split(train=train, held_out=held[:most])
+
+
+def with_greedy(source: ExampleSource, numbers: Iterable[int]) -> Iterator[tuple[Example, bool]]:
+    """Yield sequences one by one, each with whether its response was chosen greedily."""
+    return ((source.examples([i])[0], source.entry(i).greedy) for i in numbers)

@@ -52,6 +52,11 @@ class Entry:
         return self.size - self.start - 1
 
     @property
+    def greedy(self) -> bool:
+        """Whether the response was chosen greedily, as its temperature says."""
+        return self.temperature == 0.0
+
+    @property
     def predicted(self) -> int:
         """Positions whose predictions are known: those of the response, or of the prompt too."""
         return self.size - (self.start if self.first is None else self.first)

@@ -25,7 +25,7 @@ from agentspark.train.meter import Meter
 from agentspark.train.optimizer import MasterAdamW
 from agentspark.train.ranks import Ranks
 from agentspark.train.runlog import RunLog
-from agentspark.train.source import ExampleSource, Splitter, split_source
+from agentspark.train.source import ExampleSource, Splitter, split_source, with_greedy
 from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
 
 Report = Callable[[float, dict[str, float]], None]
@@ -235,8 +235,7 @@ class Trainer:
         """Measure accepted length on the held-out sequences and log it."""
         self.model.eval()
         with torch.no_grad(), self.optimizer.averaged():
-            held = (self.source.examples([i])[0] for i in self.split.held_out)
-            tau = offline_tau(self.model, held)
+            tau = offline_tau(self.model, with_greedy(self.source, self.split.held_out))
         self.model.train()
         self.log.write(
             "evaluation", step=self.cursor.step, elapsed_s=self.elapsed_s,

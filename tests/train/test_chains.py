@@ -82,7 +82,7 @@ def test_later_steps_teach_the_first_ones(make_example):
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().max()) > 0.0, name
-    tau = offline_tau(model, [example])
+    tau = offline_tau(model, [(example, False)])
     assert 1.0 <= tau.sampled <= 5.0
 
 
