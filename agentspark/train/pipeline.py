@@ -15,6 +15,7 @@ from agentspark.drafting.loading import fingerprint_of
 from agentspark.dspark.checkpoint import WEIGHTS_FILE, weights_digest
 from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
+from agentspark.errors import ConfigError
 from agentspark.models.target import Target, load_target
 from agentspark.prompts.files import read_prompt_files
 from agentspark.prompts.left_out import LeftOut
@@ -65,9 +66,16 @@ def train_drafter(
     Everything on the way lies in ``config.out/work``; started again with the same settings it
     goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays).
     Under ``torchrun`` the training is shared by all processes, and the first one does the rest.
-    Raises ``TrainError`` where another run is at work in ``config.out``; where one still completes
-    the data that both use, it is waited for.
+    Raises ``ConfigError`` where ``config.data_from`` is no run's, and ``TrainError`` where another
+    run is at work in ``config.out``; where one still completes data that both use, it is waited
+    for.
     """
+    data = config.data_from
+    if data is not None and not (data / WORK_FOLDER).is_dir():
+        raise ConfigError(
+            f"data_from={data} is no folder of a training (there is no {WORK_FOLDER} in it): give "
+            "the out of another run."
+        )
     ranks = Ranks.from_environment()
     with ranks.together():
         if _begun(config) is None:

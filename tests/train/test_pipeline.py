@@ -193,6 +193,15 @@ def test_only_the_given_prompts_are_trained_on(
         train_drafter(foreign, silent_stage)
 
 
+def test_data_of_no_run_are_told_and_nothing_is_answered(prompt_file: Path, tmp_path: Path):
+    asked = replace(
+        config(tmp_path / "no-target", prompt_file, tmp_path / "out"), data_from=tmp_path / "typo"
+    )
+    with pytest.raises(ConfigError, match=r"data_from=.*typo is no folder of a training"):
+        train_drafter(asked, silent_stage)
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
 def test_a_folder_where_a_run_is_at_work_is_left_alone(
     tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
 ):
