@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from agentspark.dspark.beside import CARD_FILE, calibration_files
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.checkpoint import DRAFT_TOKENS, WEIGHTS_FILE, drafter_tensors
 from agentspark.dspark.config import CONFIG_FILE
@@ -27,7 +28,6 @@ from agentspark.files import whole_files
 Format = Literal["deepspec", "speculators"]
 FORMATS: tuple[Format, ...] = ("deepspec", "speculators")
 
-_CARD = "README.md"
 _NAMES: dict[Format, str] = {"deepspec": "DeepSpec", "speculators": "speculators"}
 
 
@@ -52,7 +52,7 @@ def export_drafter(
 
     It is written in bfloat16 with the verifier's embedding and LM head, and drafts the same tokens
     there. The calibration beside ``source`` goes with it, and the card, which then tells what this
-    file holds. Raises ``DrafterError`` for
+    file holds; those of a drafter that was in ``out`` before go. Raises ``DrafterError`` for
     another family than DSpark, for Gemma 4's layers in speculators, and where ``out`` is ``source``
     or cannot be written; an interrupted write leaves no half file.
     """
@@ -107,7 +107,7 @@ def _card(
     source: Path, model: DSparkModel, shown: DSparkModel, layout: Format, notes: Sequence[str]
 ) -> str | None:
     """The card beside ``source``, where there is one, made true of the file that is ``shown``."""
-    path = source / _CARD
+    path = source / CARD_FILE
     if not path.exists():
         return None
     # Unfolded or not, the drafter proposes the tokens it could propose before.
@@ -125,20 +125,25 @@ def _write(
     out: Path, config: dict[str, Any], tensors: dict[str, Tensor], source: Path, card: str | None
 ) -> None:
     try:
-        # A calibration there is of the drafter that was exported before.
-        with whole_files(out, [out / CALIBRATION_FILE]) as folder:
+        with whole_files(out, _stale(out)) as folder:
             save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
             text = json.dumps(config, indent=2) + "\n"
             (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
             if (source / CALIBRATION_FILE).exists():
                 shutil.copyfile(source / CALIBRATION_FILE, folder / CALIBRATION_FILE)
             if card is not None:
-                (folder / _CARD).write_text(card, encoding="utf-8")
+                (folder / CARD_FILE).write_text(card, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise DrafterError(
             f"The checkpoint cannot be written to {out} ({error}): free some space or choose "
             "another folder."
         ) from error
+
+
+def _stale(out: Path) -> list[Path]:
+    """What in ``out`` tells of the drafter that was exported there before, if one was."""
+    card = [out / CARD_FILE] if (out / WEIGHTS_FILE).exists() else []
+    return [*calibration_files(out), *card]
 
 
 def _notes(model: DSparkModel, layout: Format, pruned: bool) -> tuple[str, ...]:

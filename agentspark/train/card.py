@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
+from agentspark.dspark.beside import CARD_FILE
 from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.describe import describe
 from agentspark.dspark.kinds import Family
 from agentspark.train.config import OptimConfig
 from agentspark.train.evaluate import OfflineTau, shown_figure
 
-CARD_FILE = "README.md"
 _NAMES: dict[Family, str] = {
     "dspark": "DSpark",
     "dflash": "DFlash",

@@ -81,7 +81,8 @@ def train_drafter(
         if _begun(config) is None:
             check_init(config)
         with lock_run(config.out / WORK_FOLDER) if ranks.first else nullcontext():
-            return _train(config, stage if ranks.first else silent_stage, ranks, command, data_licence)
+            shown = stage if ranks.first else silent_stage
+            return _train(config, shown, ranks, command, data_licence)
 
 
 def _train(

@@ -6,13 +6,12 @@ import filecmp
 import shutil
 from pathlib import Path
 
+from agentspark.dspark.beside import CARD_FILE, calibration_files
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.dspark.config import CONFIG_FILE
 from agentspark.errors import TrainError
 from agentspark.files import whole_files
-from agentspark.train.card import CARD_FILE
-from agentspark.train.reliability import calibration_files
 
 
 def release_drafter(trained: Path, out: Path, card: str) -> bool:

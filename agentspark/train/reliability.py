@@ -7,17 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentspark.dspark.calibration import FILE_NAME, Reliability, mean_ece
+from agentspark.dspark.beside import DIAGRAMS, REPORT_FILE
+from agentspark.dspark.calibration import Reliability, mean_ece
 from agentspark.files import write_json
-from agentspark.train.plotting import FIRST, FORMATS, MUTED, SECOND, panels
+from agentspark.train.plotting import FIRST, MUTED, SECOND, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from agentspark.train.calibrate import Calibration
 
-REPORT_FILE = "calibration-report.json"
-DIAGRAM = "calibration"
 SCHEMA = 1
 # A bin of fewer rounds is shown as a dot, and no line is drawn to it.
 _SOLID = 10
@@ -30,24 +29,15 @@ def write_reliability(found: Calibration, folder: Path, facts: dict[str, Any]) -
     """
     report = folder / REPORT_FILE
     write_json(report, _report(found, facts))
-    stem = folder / DIAGRAM
-    with panels(stem, len(found.before), 2.1, 2.5) as axes:
+    diagrams = [folder / name for name in DIAGRAMS]
+    with panels(diagrams[0].with_suffix(""), len(found.before), 2.1, 2.5) as axes:
         for k, (place, before, after) in enumerate(
             zip(axes, found.before, found.after, strict=True), start=1
         ):
             _diagram(place, k, before, after)
         axes[0].set_ylabel("share that survived")
         axes[0].legend(loc="upper left", fontsize=7)
-    return [report, *_diagrams(folder)]
-
-
-def calibration_files(folder: Path) -> list[Path]:
-    """All files by which a calibration speaks of the weights in a drafter's ``folder``."""
-    return [folder / FILE_NAME, folder / REPORT_FILE, *_diagrams(folder)]
-
-
-def _diagrams(folder: Path) -> list[Path]:
-    return [folder / f"{DIAGRAM}.{kind}" for kind in FORMATS]
+    return [report, *diagrams]
 
 
 def _report(found: Calibration, facts: dict[str, Any]) -> dict[str, Any]:

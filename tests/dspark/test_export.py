@@ -234,6 +234,22 @@ def test_an_export_over_a_calibrated_one_is_calibrated_only_if_it_is(tmp_path: P
     assert not (out / "calibration.json").exists()
 
 
+def test_what_tells_of_the_drafter_exported_before_goes(tmp_path: Path):
+    own, out = tmp_path / "own", tmp_path / "out"
+    original = saved(small_config(), own)
+    out.mkdir()
+    told = ("calibration-report.json", "calibration.png", "calibration.svg", "README.md")
+    (out / "README.md").write_text("of a project, as no drafter is here yet")
+    export_drafter(original, verifier(), "deepspec", own, out)
+    assert (out / "README.md").exists()
+    for name in (*told, "notes.txt"):
+        (out / name).write_text("of the drafter before")
+    export_drafter(original, verifier(), "deepspec", own, out)
+    assert {path.name for path in out.iterdir()} == {
+        "config.json", "model.safetensors", "notes.txt",
+    }  # fmt: skip
+
+
 def test_nothing_is_unfolded_where_nothing_is_pruned():
     model = small_drafter(small_config())
     assert unfold_vocabulary(model) is model
