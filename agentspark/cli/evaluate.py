@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from agentspark.cli.options import (
     parse_numbers,
     parse_verify,
 )
+from agentspark.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentspark.evaluation.results import Evaluation
@@ -66,7 +68,16 @@ def evaluate(
         limit=limit, max_tokens=max_tokens, temperatures=parse_numbers(temperatures), seed=seed,
         verify=parse_verify(verify), engine=engine_config(exact=exact, dtype=dtype),
     )  # fmt: skip
+    if out is not None:
+        _check_out(out)
     _show(_run(config, out), out)
+
+
+def _check_out(out: Path) -> None:
+    """Raise ``ConfigError`` where results could not be written, before hours go into them."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out} cannot be written to: give another folder.")
 
 
 def _run(config: EvalConfig, out: Path | None) -> Evaluation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -204,4 +205,12 @@ def _train(config: TrainConfig, data_licence: str | None) -> None:
 
 
 def _command() -> str:
-    return shlex.join(["agentspark", *sys.argv[1:]])
+    """The command as it was given, under ``torchrun`` with that: it decides the batch."""
+    from agentspark.train.ranks import Ranks
+
+    words, world = ["agentspark", *sys.argv[1:]], Ranks.from_environment().world
+    if world > 1:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE") or world)
+        nodes = ["--nnodes", str(world // here)] if here < world else []
+        words = ["torchrun", "--no-python", *nodes, "--nproc-per-node", str(here), *words]
+    return shlex.join(words)

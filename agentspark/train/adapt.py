@@ -226,7 +226,9 @@ def _work_folder(
     """The folder of exactly this adaptation; those of others are taken away."""
     digest = hashlib.sha256((init / WEIGHTS_FILE).read_bytes())
     settings = (config.optim.lr, config.optim.seed, adapt.replay_share, config.data.online)
-    digest.update(repr((settings, [response.id for response in responses])).encode())
+    digest.update(repr(settings).encode())
+    for response in responses:
+        digest.update(response.to_line().encode())
     folder = config.out / WORK_FOLDER / f"adapt-{digest.hexdigest()[:12]}"
     for other in folder.parent.glob("adapt-*"):
         if other != folder:

@@ -23,7 +23,8 @@ class RunState:
     ``drafter`` is the drafter's config, ``elapsed_s`` the time trained, ``anchors`` how many
     blocks were trained on, ``init`` the digest of the weights it began with (``None``: new ones,
     or not known), ``sequences`` a digest of the ids of the ``cursor.size`` sequences it learns
-    from (``None``: not known).
+    from (``None``: not known), ``draft_tokens`` the target tokens that the drafter's columns stand
+    for (``None``: all of them, or not known).
     """
 
     cursor: Cursor
@@ -34,6 +35,7 @@ class RunState:
     optimizer: dict[str, Any]
     init: str | None = None
     sequences: str | None = None
+    draft_tokens: list[int] | None = None
 
 
 def save_state(state: RunState, path: Path) -> None:
@@ -48,6 +50,7 @@ def save_state(state: RunState, path: Path) -> None:
         "optimizer": state.optimizer,
         "init": state.init,
         "sequences": state.sequences,
+        "draft_tokens": state.draft_tokens,
     }
     try:
         remove_leftovers(path.parent)
@@ -79,6 +82,7 @@ def load_state(path: Path) -> RunState | None:
             optimizer=raw["optimizer"],
             init=raw.get("init"),
             sequences=raw.get("sequences"),
+            draft_tokens=raw.get("draft_tokens"),
         )
     except TrainError:
         raise

@@ -77,6 +77,12 @@ class Trainer:
                 f"{self.folder} holds a run of another drafter or seed: give the settings it "
                 "was started with, or another folder."
             )
+        if state.draft_tokens not in (None, self._draft_tokens()):
+            raise TrainError(
+                f"the run in {self.folder} drafts other tokens than a drafter of the responses "
+                "that are given, and its own is not there: give the prompts it was started with, "
+                "or another folder."
+            )
         if self.init is not None and self.init != state.init:
             raise TrainError(
                 f"{self.folder} holds a run that did not begin with the drafter given to start "
@@ -103,6 +109,10 @@ class Trainer:
         """A digest of which sequences the first ``count`` to train on are."""
         ids = [self.source.entry(index).id for index in self.split.train[:count]]
         return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
+
+    def _draft_tokens(self) -> list[int] | None:
+        ids = self.model.draft_token_ids
+        return None if ids is None else ids.tolist()
 
     @property
     def progress(self) -> float:
@@ -219,6 +229,7 @@ class Trainer:
                 optimizer=self.optimizer.state_dict(),
                 init=self.init,
                 sequences=self._sequences(self.cursor.size),
+                draft_tokens=self._draft_tokens(),
             ),
             self.folder / STATE_FILE,
         )

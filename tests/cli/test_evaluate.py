@@ -90,3 +90,12 @@ def test_the_shipped_drafter_changes_no_output(cli, jsonl, smollm2_dir, tmp_path
     assert (score.identical, score.comparable) == (1, 1)
     assert score.accepted_length is not None
     assert score.accepted_length > 1.0
+
+
+def test_a_place_for_the_results_that_is_none_is_told_before_any_engine_runs(
+    cli, prompts, tmp_path
+):
+    for out in (prompts, prompts / "below"):
+        said = cli("eval", "--target", tmp_path / "no-target", "--prompts", prompts, "--out", out)
+        assert said.code == 1
+        assert said.err == f"error: --out {out} cannot be written to: give another folder.\n"

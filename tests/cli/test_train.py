@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+
+from agentspark.cli import train
 
 
 def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_path):
@@ -32,6 +35,19 @@ def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_p
     assert (out / "model.safetensors").exists()
     answer = cli("chat", "Hello", "--model", tiny_target_dir, "--drafter", out, "--max-tokens", 6)
     assert answer.code == 0, answer.err
+
+
+def test_the_command_on_the_card_has_torchrun(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/some/bin/agentspark", "train", "--out", "a b"])
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert train._command() == "agentspark train --out 'a b'"
+    for name, value in {"RANK": 1, "LOCAL_RANK": 1, "WORLD_SIZE": 4, "LOCAL_WORLD_SIZE": 4}.items():
+        monkeypatch.setenv(name, str(value))
+    launched = "--nproc-per-node {} agentspark train --out 'a b'"
+    assert train._command() == f"torchrun --no-python {launched.format(4)}"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert train._command() == f"torchrun --no-python --nnodes 2 {launched.format(2)}"
 
 
 def test_options_that_cannot_be_are_named(cli, jsonl, tiny_target_dir, tmp_path):

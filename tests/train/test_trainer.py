@@ -181,6 +181,20 @@ def test_other_settings_and_missing_data_are_not_resumed(store, tmp_path: Path):
         make(store, tmp_path / "run")
 
 
+def test_a_state_of_other_draft_tokens_is_not_gone_on_with(store, tmp_path: Path):
+    make(store, tmp_path / "run").save()
+    other = small_drafter(pruned())
+    other.draft_token_ids[-1] -= 1
+    with pytest.raises(TrainError, match=r"drafts other tokens .* prompts it was started with"):
+        Trainer(other, store, tmp_path / "run", OPTIM, DATA)
+    # A state that was written before they were in it is taken as it is.
+    path = tmp_path / "run" / "state.pt"
+    state = torch.load(path, weights_only=True)
+    del state["draft_tokens"]
+    torch.save(state, path)
+    Trainer(other, store, tmp_path / "run", OPTIM, DATA)
+
+
 def test_a_run_goes_on_from_the_drafter_it_began_with_only(store, tmp_path: Path):
     def begin(folder: str, init: str | None) -> Trainer:
         (tmp_path / folder).mkdir(exist_ok=True)
