@@ -63,8 +63,11 @@ def _style(target: Target, shape: DrafterShape) -> Backbone:
     return "gemma4"
 
 
-def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
-    """Return the config of a new drafter with the target's sizes."""
+def drafter_config(target: Target, shape: DrafterShape, anchors: int = 512) -> DrafterConfig:
+    """Return the config of a new drafter with the target's sizes.
+
+    ``anchors`` are the positions of a response that a step learns from, as DeepSpec notes them.
+    """
     config: Any = target.model.config
     style = _style(target, shape)
     rope = getattr(config, "rope_parameters", None)
@@ -93,6 +96,7 @@ def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
         mask_token_id=mask_token(target) if shape.mask_token_id is None else shape.mask_token_id,
         block_size=shape.block_size,
         sample_from_anchor=shape.sample_from_anchor,
+        num_anchors=anchors,
         rms_norm_eps=float(config.rms_norm_eps),
         max_position_embeddings=spec.max_context,
         rope_parameters=dict(rope),
@@ -110,13 +114,15 @@ def drafter_config(target: Target, shape: DrafterShape) -> DrafterConfig:
 
 
 def new_drafter(
-    target: Target, shape: DrafterShape, counts: Tensor, seed: int, dtype: torch.dtype
-) -> DraftModel:
+    target: Target, shape: DrafterShape, counts: Tensor, seed: int, dtype: torch.dtype,
+    anchors: int = 512,
+) -> DraftModel:  # fmt: skip
     """Return a drafter at its first weights, with the target attached.
 
     ``counts [V]`` say how frequent tokens are; a pruned draft vocabulary takes the most frequent.
+    ``anchors`` are those of its config.
     """
-    config = drafter_config(target, shape)
+    config = drafter_config(target, shape, anchors)
     ids = None
     if config.draft_vocab_size is not None:
         ids = choose_draft_vocab(counts, config.draft_vocab_size, target.spec.eos_token_ids)

@@ -216,7 +216,8 @@ def _drafter(
     if config.init is not None:
         init = initial_drafter(config.init, target)
         return loaded_drafter(target, init, dtype, config.shape, counts)
-    return new_drafter(target, config.shape, counts, config.optim.seed, dtype)
+    anchors = config.optim.anchors_per_sequence
+    return new_drafter(target, config.shape, counts, config.optim.seed, dtype, anchors)
 
 
 def open_source(

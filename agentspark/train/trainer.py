@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from agentspark.dspark.checkpoint import save_drafter
+from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.model import DraftModel
 from agentspark.errors import DivergedError, TrainError
 from agentspark.train.anchors import Cursor, next_batch, step_anchors
@@ -72,7 +73,7 @@ class Trainer:
         state = load_state(self.folder / STATE_FILE)
         if state is None:
             return
-        if state.drafter != self.model.config.to_json() or state.seed != self.config.seed:
+        if not _same_drafter(state.drafter, self.model.config) or state.seed != self.config.seed:
             raise TrainError(
                 f"{self.folder} holds a run of another drafter or seed: give the settings it "
                 "was started with, or another folder."
@@ -254,3 +255,8 @@ class Trainer:
             conditional=tau.conditional, conditional_greedy=tau.conditional_greedy,
         )  # fmt: skip
         return tau
+
+
+def _same_drafter(saved: Mapping[str, object], config: DrafterConfig) -> bool:
+    """Whether a state's drafter has this config, but for a note on how it was trained."""
+    return {**saved, "num_anchors": None} == {**config.to_json(), "num_anchors": None}

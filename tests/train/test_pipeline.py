@@ -69,6 +69,7 @@ def test_prompts_become_a_drafter_that_the_engine_takes(
     assert outcome.responses == 10
     assert any("line 11" in warning for warning in outcome.warnings)
     assert (out / "work" / "run.png").exists()
+    assert read_config(out).num_anchors == 4
     card = (out / "README.md").read_text()
     assert all(word in card for word in ("CC0", "`train`", "6 steps", "prompts.jsonl", "line 11"))
     with Engine.load(tiny_target_dir, drafter=out) as engine:

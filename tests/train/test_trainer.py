@@ -181,6 +181,13 @@ def test_other_settings_and_missing_data_are_not_resumed(store, tmp_path: Path):
         make(store, tmp_path / "run")
 
 
+def test_a_config_that_notes_other_anchors_is_the_same_drafters(store, tmp_path: Path):
+    make(store, tmp_path / "run").save()
+    other = small_drafter(pruned(num_anchors=32))
+    assert other.config.to_json() != small_drafter(pruned()).config.to_json()
+    Trainer(other, store, tmp_path / "run", OPTIM, DATA)
+
+
 def test_a_state_of_other_draft_tokens_is_not_gone_on_with(store, tmp_path: Path):
     make(store, tmp_path / "run").save()
     other = small_drafter(pruned())
