@@ -46,7 +46,8 @@ def export(
 
     loaded = load_target(target, dtype=torch.bfloat16)
     folder = initial_drafter(drafter, loaded)
-    model = loaded_drafter(loaded, folder, torch.bfloat16)
+    advice = "give the target it was trained for with --model"
+    model = loaded_drafter(loaded, folder, torch.bfloat16, advice=advice)
     embed, lm_head = target_matrices(loaded.model)
     shown = Verifier(
         name=verifier or _named(target),

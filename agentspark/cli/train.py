@@ -19,6 +19,7 @@ from agentspark.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentspark.train.config import TrainConfig
+    from agentspark.train.pipeline import TrainOutcome
 
 _STEPS = 20_000
 _LR = 2e-3
@@ -185,7 +186,6 @@ def _bytes(gib: float) -> int:
 
 
 def _train(config: TrainConfig, data_licence: str | None) -> None:
-    from agentspark.train.evaluate import shown_figure
     from agentspark.train.pipeline import train_drafter
     from agentspark.train.progress import rich_stages
     from agentspark.train.ranks import Ranks
@@ -196,12 +196,20 @@ def _train(config: TrainConfig, data_licence: str | None) -> None:
         return
     for warning in outcome.warnings:
         say(warning)
-    say(
-        f"{outcome.responses} responses; accepted length on held-out ones "
-        f"{shown_figure(outcome.tau.greedy)} greedy, {shown_figure(outcome.tau.sampled)} at "
-        "temperature 1"
-    )
+    say(f"{outcome.responses} responses; {_measured(outcome)}")
     out().print(str(outcome.drafter), markup=False, soft_wrap=True)
+
+
+def _measured(outcome: TrainOutcome) -> str:
+    from agentspark.train.evaluate import shown_figure
+
+    if not outcome.held_out:
+        return (
+            "no prompt was held out, so nothing was measured: give more prompts, or use "
+            "agentspark eval"
+        )
+    greedy, sampled = map(shown_figure, (outcome.tau.greedy, outcome.tau.sampled))
+    return f"accepted length on held-out ones {greedy} greedy, {sampled} at temperature 1"
 
 
 def _command() -> str:

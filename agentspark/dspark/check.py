@@ -45,11 +45,14 @@ def target_fingerprint(embed: Tensor, lm_head: Tensor) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_drafter(config: DrafterConfig, target: TargetShape, fingerprint: str) -> None:
+def check_drafter(
+    config: DrafterConfig, target: TargetShape, fingerprint: str, advice: str | None = None
+) -> None:
     """Raise ``DrafterMismatchError`` unless the drafter was made for this target.
 
     ``fingerprint`` is ``target_fingerprint`` of the target's matrices. A drafter without one
-    (made elsewhere) is checked by shapes alone.
+    (made elsewhere) is checked by shapes alone. ``advice`` says what to do where the drafter is
+    what is wanted, not the target.
     """
     for name, have, want in (
         ("hidden size", config.hidden_size, target.hidden_size),
@@ -59,11 +62,12 @@ def check_drafter(config: DrafterConfig, target: TargetShape, fingerprint: str) 
         if have is not None and have != want:
             raise DrafterMismatchError(
                 f"the drafter was made for a target with {name} {have}, this target has {want}: "
-                "give the drafter of this target, or no drafter."
+                f"{advice or 'give the drafter of this target, or no drafter'}."
             )
     made_for = config.target_fingerprint
     if made_for is not None and made_for != fingerprint:
         raise DrafterMismatchError(
             f"the drafter was trained for other weights of the same shape (target {made_for}, "
-            f"this one is {fingerprint}): give the drafter of this target, or train one."
+            f"this one is {fingerprint}): "
+            f"{advice or 'give the drafter of this target, or train one'}."
         )

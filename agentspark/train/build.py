@@ -159,17 +159,18 @@ def loaded_drafter(
     dtype: torch.dtype,
     shape: DrafterShape | None = None,
     counts: Tensor | None = None,
+    advice: str | None = None,
 ) -> DraftModel:
     """Return a trained drafter to go on with, grown to what is given in ``shape``, if it can.
 
     ``counts [V]`` say how frequent tokens are, for a larger draft vocabulary; without them, which
     is enough to check whether it can grow, lower ids are taken.
-    Raises ``DrafterMismatchError`` for another target's, and ``TrainError`` for one that is not of
+    Raises ``DrafterMismatchError`` for another target's (with ``advice``, if given), and ``TrainError`` for one that is not of
     the family of ``shape`` or has not what else was given there.
     """
     model = load_drafter(folder, dtype=dtype, device=target.spec.device)
     matrices = target_matrices(target.model)
-    check_drafter(model.config, target.spec, target_fingerprint(*matrices))
+    check_drafter(model.config, target.spec, target_fingerprint(*matrices), advice)
     if shape is not None:
         if model.config.family != shape.family:
             raise TrainError(

@@ -46,11 +46,15 @@ WORK_FOLDER = "work"
 
 @dataclass(frozen=True, slots=True)
 class TrainOutcome:
-    """A finished run: the drafter's folder, what it reached, and what was said on the way."""
+    """A finished run: the drafter's folder, what it reached, and what was said on the way.
+
+    ``held_out`` of the ``responses`` were measured on.
+    """
 
     drafter: Path
     tau: OfflineTau
     responses: int
+    held_out: int
     warnings: tuple[str, ...]
 
 
@@ -113,8 +117,9 @@ def _train(
     )
     with stage("training") as advance:
         tau = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
+    held_out = len(trainer.split.held_out)
     if not ranks.first:
-        return TrainOutcome(config.out, tau, len(responses), warnings)
+        return TrainOutcome(config.out, tau, len(responses), held_out, warnings)
     plot_log(trainer.log.path)
     facts = TrainingFacts(
         target=target.name,
@@ -129,13 +134,13 @@ def _train(
         hardware=hardware_text(torch.get_num_threads()),
         command=command,
         tau=tau,
-        held_out=len(trainer.split.held_out),
+        held_out=held_out,
         notes=warnings,
     )
     if release_drafter(trainer.drafter, config.out, card_text(model.config, config.optim, facts)):
         # Said here and not on the card, as it ends with the next calibration.
         warnings = (*warnings, "Its confidence is no longer calibrated: run agentspark calibrate.")
-    return TrainOutcome(config.out, tau, len(responses), warnings)
+    return TrainOutcome(config.out, tau, len(responses), held_out, warnings)
 
 
 def _unused(

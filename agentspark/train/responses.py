@@ -83,9 +83,7 @@ def read_responses(path: Path) -> Iterator[Response]:
                 continue
 
 
-def read_replay(
-    path: Path, vocab_size: int, target: str
-) -> tuple[list[Response], str | None]:
+def read_replay(path: Path, vocab_size: int, target: str) -> tuple[list[Response], str | None]:
     """Read a response file, plain or gzipped, to train on again.
 
     Returns the responses and a sentence on the lines left out, ``None`` where all were read.

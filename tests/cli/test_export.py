@@ -88,4 +88,5 @@ def test_a_drafter_of_another_target_is_refused(cli, tiny_qwen3_dir, tiny_drafte
                "--out", tmp_path / "out")  # fmt: skip
     assert said.code == 1
     assert "trained for other weights" in said.err
+    assert said.err.rstrip().endswith("give the target it was trained for with --model.")
     assert not (tmp_path / "out").exists()

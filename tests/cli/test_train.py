@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 from agentspark.cli import train
+from agentspark.train.command import TrainOutcome
+from agentspark.train.evaluate import OfflineTau
 
 
 def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_path):
@@ -35,6 +39,15 @@ def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_p
     assert (out / "model.safetensors").exists()
     answer = cli("chat", "Hello", "--model", tiny_target_dir, "--drafter", out, "--max-tokens", 6)
     assert answer.code == 0, answer.err
+
+
+def test_what_was_not_measured_is_said_with_what_to_do():
+    tau = OfflineTau(None, None, [], [], rounds=0, anchors=0)
+    none = TrainOutcome(Path("out"), tau, 5, 0, ())
+    assert train._measured(none).startswith("no prompt was held out, so nothing was measured: give")
+    some = replace(none, held_out=2, tau=replace(tau, sampled=1.5))
+    said = "accepted length on held-out ones unknown greedy, 1.50 at temperature 1"
+    assert train._measured(some) == said
 
 
 def test_the_command_on_the_card_has_torchrun(monkeypatch):

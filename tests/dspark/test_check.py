@@ -34,6 +34,8 @@ def test_other_sizes_are_named(field, words):
     other = replace(Shape(), **{field: 8})
     with pytest.raises(DrafterMismatchError, match=words):
         check_drafter(small_config(), other, "")
+    with pytest.raises(DrafterMismatchError, match=r"this target has 8: take it\.$"):
+        check_drafter(small_config(), other, "", "take it")
 
 
 def test_other_weights_of_the_same_shape_are_refused():
