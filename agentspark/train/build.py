@@ -165,8 +165,9 @@ def loaded_drafter(
 
     ``counts [V]`` say how frequent tokens are, for a larger draft vocabulary; without them, which
     is enough to check whether it can grow, lower ids are taken.
-    Raises ``DrafterMismatchError`` for another target's (with ``advice``, if given), and ``TrainError`` for one that is not of
-    the family of ``shape`` or has not what else was given there.
+    Raises ``DrafterMismatchError`` for another target's (with ``advice``, if given), and
+    ``TrainError`` for one that is not of the family of ``shape`` or has not what else was given
+    there.
     """
     model = load_drafter(folder, dtype=dtype, device=target.spec.device)
     matrices = target_matrices(target.model)

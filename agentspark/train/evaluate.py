@@ -45,17 +45,20 @@ class OfflineTau:
 def accept_table(
     model: DraftModel, example: Example, columns: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ``accept, hit, valid``, each ``[N, K]``, for all ``N`` anchors of an example."""
+    """Return ``accept, own, valid``, each ``[N, K]``, for all ``N`` anchors of an example.
+
+    ``own`` says whether the likeliest draft is the response's own token.
+    """
     anchors = torch.arange(example.start, example.tokens.numel() - 1)
     block = model.config.block_size
-    accept, hit, valid = [], [], []
+    accept, own, valid = [], [], []
     for some in anchors.split(_ANCHORS):
         rows = run_blocks(model, [example], [some])
         parts = block_loss(model, [example], rows, columns, LossWeights())
         accept.append(parts.accept.view(-1, block))
-        hit.append(parts.hit.view(-1, block))
+        own.append(parts.own.view(-1, block))
         valid.append(rows.valid.view(-1, block))
-    return torch.cat(accept), torch.cat(hit), torch.cat(valid)
+    return torch.cat(accept), torch.cat(own), torch.cat(valid)
 
 
 def walk(lengths: list[int]) -> tuple[int, int]:
@@ -79,7 +82,7 @@ def offline_tau(model: DraftModel, examples: Iterable[tuple[Example, bool]]) -> 
     soft, hard, count = torch.zeros(block), torch.zeros(block), torch.zeros(block)
     reached = torch.zeros(block)
     for example, greedy in examples:
-        accept, hit, valid = (t.cpu() for t in accept_table(model, example, columns))
+        accept, own, valid = (t.cpu() for t in accept_table(model, example, columns))
         full = valid.all(dim=1)
         expected += float((accept[full].cumprod(dim=1).sum(dim=1) + 1.0).sum())
         blocks += int(full.sum())
@@ -87,7 +90,7 @@ def offline_tau(model: DraftModel, examples: Iterable[tuple[Example, bool]]) -> 
         count += full.sum()
         if not greedy:
             continue
-        good = (hit & valid).int().cumprod(dim=1)
+        good = (own & valid).int().cumprod(dim=1)
         stepped, passes = walk(good.sum(dim=1).tolist())
         tokens, rounds = tokens + stepped, rounds + passes
         before = torch.cat((torch.ones_like(good[:, :1]), good[:, :-1]), dim=1)

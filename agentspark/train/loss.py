@@ -38,7 +38,8 @@ class LossParts:
     """One step's losses; ``total`` alone carries a gradient.
 
     ``accept [R]`` is the probability that a row's draft is accepted at temperature 1 (float32)
-    and ``hit [R]`` whether the most likely draft is the target's most likely token.
+    and ``hit [R]`` whether the most likely draft is the target's most likely token, ``own [R]``
+    whether it is the response's own one.
     """
 
     total: Tensor
@@ -47,6 +48,7 @@ class LossParts:
     confidence: Tensor
     accept: Tensor
     hit: Tensor
+    own: Tensor
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -174,6 +176,7 @@ def block_loss(
         confidence=confidence.detach(),
         accept=accept,
         hit=(drafted == columns[best]),
+        own=(drafted == label),
     )
 
 

@@ -40,10 +40,14 @@ def regenerate(
     Prompts that cannot be used, or are equal to one before token for token, are counted in
     ``left_out``. Prompt ``i`` has ``config.sample_temperatures(i)``, every sample with a seed of
     its own, so which kill came when does not change what is asked. Lines come in the order of the
-    prompts. Training's engines run without exact mode, where sums depend on what is answered at the
-    same time: after a kill, near ties may be decided differently and a sampled response go on with
-    other tokens. It is the target's own one way or the other. Raises ``DataError`` where no prompt has a response in the end, and for responses in
-    ``path`` by another target, or to another prompt under the id of one of these.
+    prompts.
+
+    Training's engines run without exact mode, where sums depend on what is answered at the same
+    time: after a kill, near ties may be decided differently and a response go on with other tokens,
+    which are the target's own as well.
+
+    Raises ``DataError`` where no prompt has a response in the end, and for responses in ``path`` by
+    another target, or to another prompt under the id of one of these.
     """
     left_out = LeftOut() if left_out is None else left_out
     done = {r.id for r in read_answers(path, prompts, config, engine.fingerprint)}
