@@ -19,11 +19,11 @@ from agentspark.dspark.check import target_fingerprint
 from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.dspark.model import DraftModel
 from agentspark.errors import ConfigError, NotBetterError, TrainError
+from agentspark.models.modules import target_matrices
 from agentspark.models.target import Target, load_target
 from agentspark.train.build import check_given, initial_drafter, loaded_drafter
 from agentspark.train.card import adapted_card
 from agentspark.train.config import OptimConfig, TrainConfig
-from agentspark.train.features import target_matrices
 from agentspark.train.judge import Judgement, check_own_words, measure
 from agentspark.train.lock import lock_data, lock_run
 from agentspark.train.logplot import plot_log

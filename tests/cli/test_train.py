@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from agentspark.cli import train
-from agentspark.train.command import TrainOutcome
 from agentspark.train.evaluate import OfflineTau
+from agentspark.train.pipeline import TrainOutcome
 
 
 def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_path):
