@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from agentspark.engine.grammar import bits
 from agentspark.engine.grammar.closed import closed
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import Constraint
+from agentspark.sampling import bits
 
 A, B = {"a": {"type": "integer"}}, {"b": {"type": "integer"}}
 BASE = {"type": "object", "properties": A, "required": ["a"]}

@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from agentspark.engine.grammar import bits
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.grammar.endings import endings, matching
+from agentspark.sampling import bits
 
 PATTERNS = [r"\.pdf$", r"@example\.com$", r"^https://.*\.pdf$", "[0-9]", "ab", 'say "x"$']
 
