@@ -17,11 +17,12 @@ LANGCHAIN, OPENAI = "langchain_dspark", "openai_dspark"
 PACKAGES = {"agentspark": ROOT, LANGCHAIN: ROOT / "adapters", OPENAI: ROOT / "adapters"}
 
 # Single files are rooms too. Everyone may import the leaves; they stand on each other only.
-LEAVES = {"common", "errors", "files", "printable"}
+LEAVES = {"common", "errors", "files", "locks", "printable"}
 ARROWS: dict[str, set[str]] = {
     "common": set(),
     "errors": set(),
     "files": set(),
+    "locks": set(),
     "printable": set(),
     "config": set(),
     # What its ``__init__`` exports.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from agentspark.errors import TraceWriteError
+from agentspark.locks import take
 
 _LOCK = ".lock"
 
@@ -28,12 +28,17 @@ def own_folder(out: Path | None, name: str) -> Iterator[Path]:
             folder = fresh_folder(folder / datetime.now().strftime("%Y%m%d-%H%M%S"))
         else:
             folder.mkdir(parents=True, exist_ok=True)
-        lock = _hold(folder)
+        lock = take(folder / _LOCK)
     except OSError as error:
         raise TraceWriteError(
             f"The folder {folder} cannot be written to: {error.strerror}. Free some space or "
             "choose another --out."
         ) from error
+    if lock is None:
+        raise TraceWriteError(
+            f"Another comparison is writing to {folder}. Wait until it has ended, or choose "
+            "another --out."
+        )
     try:
         yield folder
     finally:
@@ -41,8 +46,7 @@ def own_folder(out: Path | None, name: str) -> Iterator[Path]:
             (folder / _LOCK).unlink(missing_ok=True)
             if made:
                 folder.rmdir()  # refused where something was written, as it should be
-        if lock is not None:
-            os.close(lock)
+        lock.release()
 
 
 def fresh_folder(folder: Path) -> Path:
@@ -60,30 +64,3 @@ def fresh_folder(folder: Path) -> Path:
             wanted = folder.with_name(f"{folder.name}-{number}")
         else:
             return wanted
-
-
-def _hold(folder: Path) -> int | None:
-    """The descriptor of a lock that the system frees with this process; ``None``: no locks here."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    path = folder / _LOCK
-    while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise TraceWriteError(
-                f"Another comparison is writing to {folder}. Wait until it has ended, or choose "
-                "another --out."
-            ) from error
-        except OSError:  # a file system without locks
-            os.close(lock)
-            return None
-        # The holder before may have taken its file away after this one was opened.
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock), path.stat()):
-                return lock
-        os.close(lock)

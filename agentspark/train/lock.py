@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from agentspark.errors import TrainError
+from agentspark.locks import take
 
-if sys.platform != "win32":
-    import fcntl
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _RUN_LOCK = ".lock"
 _DATA_LOCK = ".data-lock"
@@ -25,12 +24,15 @@ def lock_run(work: Path) -> Iterator[None]:
     Raises ``TrainError`` where another run is at work there. The empty file of the lock stays: to
     delete it would let two runs in.
     """
-    with _lock_file(work / _RUN_LOCK) as handle:
-        if not _locked(handle, wait=False):
-            raise TrainError(
-                f"another run is at work in {work.parent}: wait for it, or give another --out."
-            )
+    lock = _take(work / _RUN_LOCK)
+    if lock is None:
+        raise TrainError(
+            f"another run is at work in {work.parent}: wait for it, or give another --out."
+        )
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -40,29 +42,23 @@ def lock_data(work: Path, stage: Callable[[str], AbstractContextManager[object]]
     They may be another run's (``TrainConfig.data_from``): where that or a third one is at it, wait
     and show so as a stage.
     """
-    with _lock_file(work / _DATA_LOCK) as handle:
-        if not _locked(handle, wait=False):
-            with stage(f"waiting for another run's data in {work.parent}"):
-                _locked(handle, wait=True)
+    lock = _take(work / _DATA_LOCK)
+    if lock is None:
+        with stage(f"waiting for another run's data in {work.parent}"):
+            lock = take(work / _DATA_LOCK, wait=True)
+    try:
         yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
-def _lock_file(path: Path) -> IO[bytes]:
+def _take(path: Path) -> FileLock | None:
+    """The lock, made with its folder. Raises ``TrainError`` where that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab")
+        return take(path)
     except OSError as error:
         raise TrainError(
             f"{path.parent} cannot be written to ({error.strerror}): give another folder."
         ) from error
-
-
-def _locked(handle: IO[bytes], *, wait: bool) -> bool:
-    """Whether the file is locked now; true as well where files cannot be locked."""
-    if sys.platform == "win32":
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN)
-    return True

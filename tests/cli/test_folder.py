@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agentspark.cli import folder as module
 from agentspark.cli.folder import fresh_folder, own_folder
 from agentspark.errors import TraceWriteError
-
-fcntl = pytest.importorskip("fcntl")
 
 
 def test_comparisons_of_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
@@ -52,33 +49,6 @@ def test_a_killed_comparison_holds_nothing(tmp_path):
 
     with own_folder(tmp_path / "out", "compare") as folder:
         assert (folder / ".lock").exists()
-
-
-def test_a_lock_that_is_taken_away_while_it_is_opened_does_not_count(tmp_path, monkeypatch):
-    opened = os.open
-    taken: list[int] = []
-
-    def open_and_lose(path, *args):
-        descriptor = opened(path, *args)
-        if not taken:
-            os.unlink(path)
-        taken.append(descriptor)
-        return descriptor
-
-    monkeypatch.setattr(module.os, "open", open_and_lose)
-    with own_folder(tmp_path, "compare"):
-        assert len(taken) == 2
-        with pytest.raises(TraceWriteError, match="Another"), own_folder(tmp_path, "compare"):
-            pass
-
-
-def test_without_locks_there_is_nothing_to_refuse(tmp_path, monkeypatch):
-    def no_locks(*_):
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    with own_folder(tmp_path / "out", "compare") as one, own_folder(one, "compare") as other:
-        assert one == other
 
 
 def test_a_folder_made_for_nothing_goes_and_one_of_the_users_stays(tmp_path):

@@ -58,15 +58,6 @@ def test_data_at_work_are_waited_for_and_that_is_shown(tmp_path: Path):
             assert shown == [f"waiting for another run's data in {tmp_path.parent}"]
 
 
-def test_where_files_cannot_be_locked_runs_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def none(handle, how):
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(lock_module.fcntl, "flock", none)
-    with lock_run(tmp_path), lock_data(tmp_path, silent_stage):
-        pass
-
-
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainError, match=r"file/work cannot be written to .*another folder"):
