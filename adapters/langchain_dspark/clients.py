@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
+from langchain_dspark import forks
 from langchain_dspark.call import Address
 from openai_dspark.client import AsyncClient, Client
 
@@ -15,10 +16,15 @@ from openai_dspark.client import AsyncClient, Client
 class Clients:
     """Opens clients when they are first asked for. Copies start without any.
 
-    An asynchronous client's connections belong to its event loop, and are closed with it.
+    An asynchronous client's connections belong to its event loop, and are closed with it. A forked
+    child starts without any, too.
     """
 
     def __init__(self) -> None:
+        self._start()
+        forks.restart_in_child(self, Clients._start)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
         self._clients: dict[Address, Client] = {}
         self._closing = weakref.finalize(self, _close_all, self._clients)

@@ -3,6 +3,8 @@
 A lease keeps an engine open. ``close`` ends a lease at once, and the last one closes the engine.
 A lease that is merely forgotten is ended at the next ``lease`` or ``close`` call or at exit: the
 garbage collector may run in any thread, also in an engine's own, where closing would lock up.
+
+A forked child starts without engines: the threads that run them stay with its parent.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from agentspark.config import EngineConfig
 from agentspark.errors import AgentSparkError
+from langchain_dspark import forks
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
@@ -72,6 +75,10 @@ class Leases:
     """The leases of one holder, one per engine it has called. Copies start without any."""
 
     def __init__(self) -> None:
+        self._start()
+        forks.restart_in_child(self, Leases._start)
+
+    def _start(self) -> None:
         self._held: dict[EngineKey, EngineLease] = {}
         self._lock = threading.Lock()
 
@@ -181,4 +188,12 @@ def _close_all() -> None:
             engine.close()
 
 
+def _start_again() -> None:
+    global _registry_lock
+    _registry.clear()
+    _forgotten.clear()
+    _registry_lock = threading.Lock()
+
+
 atexit.register(_close_all)
+forks.call_in_child(_start_again)

@@ -104,7 +104,10 @@ class Engine(Calls):
         return cls(model, drafter=drafter, config=config, trace=trace, trace_tokens=trace_tokens)
 
     def submit(self, request: Request) -> Handle:
-        """Queue a request. Raises ``InvalidRequestError`` at once for what cannot be served."""
+        """Queue a request. Raises ``InvalidRequestError`` at once for what cannot be served.
+
+        ``EngineClosedError`` after ``close``, and in a forked child, which has to load its own.
+        """
         sequence = self._intake.sequence(request, self._loop.cancel)
         self._loop.submit(sequence)
         return sequence.handle
@@ -177,7 +180,12 @@ class Engine(Calls):
         return path
 
     def close(self) -> None:
-        """Cancel what runs, end the loop, close the trace. May be called again."""
+        """Cancel what runs, end the loop, close the trace. May be called again.
+
+        A forked child has nothing to close: all of it is its parent's.
+        """
+        if self._loop.left_behind:
+            return
         self._loop.close()
         self._parts.turn.runner.close()
         self._parts.costs.save()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class EngineLoop:
 
     def __init__(self, build: Callable[[], Turn]) -> None:
         self._build = build
+        self._process = os.getpid()
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._wake = threading.Condition()
@@ -50,11 +52,18 @@ class EngineLoop:
 
     @property
     def alive(self) -> bool:
-        """Whether requests are still taken: neither closed nor dead."""
-        return self._death is None and not self._closing
+        """Whether requests are still taken: neither closed nor dead, nor left behind by a fork."""
+        return self._death is None and not self._closing and not self.left_behind
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether this is a forked child's copy: it has no thread there, and no usable lock."""
+        return self._process != os.getpid()
 
     def submit(self, sequence: Sequence) -> None:
-        """Queue a sequence; raises if the engine is closed or has died."""
+        """Queue a sequence; raises if the engine is closed, has died or was left by a fork."""
+        if self.left_behind:
+            raise EngineClosedError("The engine was made before a fork: load it in the child.")
         with self._wake:
             if self._death is not None:
                 raise self._death
@@ -65,12 +74,16 @@ class EngineLoop:
 
     def cancel(self, handle: Handle) -> None:
         """Stop a request at the next turn; others may have the same id."""
+        if self.left_behind:
+            return
         with self._wake:
             self._cancelled.add(handle)
             self._wake.notify()
 
     def close(self) -> None:
-        """Cancel what still runs and end the thread."""
+        """Cancel what still runs and end the thread; nothing in a forked child."""
+        if self.left_behind:
+            return
         with self._wake:
             self._closing = True
             self._wake.notify()
