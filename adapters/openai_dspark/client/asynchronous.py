@@ -15,6 +15,7 @@ from openai_dspark.client.deadline import Deadline
 from openai_dspark.client.ending import aread_to_end
 from openai_dspark.client.events import DONE, EventDecoder
 from openai_dspark.client.failures import (
+    START_BYTES,
     Answer,
     answer_of,
     closed,
@@ -26,6 +27,8 @@ from openai_dspark.client.failures import (
 from openai_dspark.client.opening import Chunk, aopening
 from openai_dspark.client.order import Ask, Order
 from openai_dspark.client.params import ChatParams, CompletionParams
+from openai_dspark.client.per_process import PerProcess
+from openai_dspark.client.sending import asend
 from openai_dspark.client.settings import DEFAULT_URL, ClientSettings
 from openai_dspark.wire.chat_chunk import ChatChunk
 from openai_dspark.wire.chat_reply import ChatCompletion
@@ -49,7 +52,17 @@ class AsyncClient:
     ) -> None:
         self.settings = ClientSettings.of(base_url, api_key, timeout, max_retries, headers)
         self.model = model
-        self._http = httpx.AsyncClient(headers=self.settings.default_headers, transport=transport)
+        self._opened = PerProcess(
+            lambda: httpx.AsyncClient(
+                headers=self.settings.default_headers,
+                limits=self.settings.limits,
+                transport=transport,
+            )
+        )
+
+    @property
+    def _http(self) -> httpx.AsyncClient:
+        return self._opened.get()
 
     async def chat(
         self,
@@ -128,7 +141,7 @@ class AsyncClient:
             with attempt:
                 response = await self._send(order, deadline)
                 try:
-                    return answer_of(kind, await _read(response, deadline))
+                    return answer_of(kind, await self._read(response, deadline))
                 finally:
                     await response.aclose()
         raise AssertionError("tenacity gives a result or an error")
@@ -152,7 +165,7 @@ class AsyncClient:
                 async with AsyncExitStack() as trying:
                     response = await self._send(order, deadline)
                     trying.push_async_callback(response.aclose)
-                    chunks = _chunks(response, kind, deadline)
+                    chunks = self._chunks(response, kind, deadline)
                     await trying.enter_async_context(aclosing(chunks))
                     first = await aopening(chunks)
                     opened.push_async_exit(trying.pop_all())
@@ -174,35 +187,36 @@ class AsyncClient:
             headers=order.headers_in(deadline.left_s),
             timeout=self.settings.timeout(deadline),
         )
-        with http_errors(deadline):
-            response = await self._http.send(request, stream=True)
+        with http_errors(deadline, self._http):
+            response = await asend(self._http, request, deadline)
         if not response.is_success:
             try:
-                await _read(response, deadline)
+                await self._read(response, deadline)
             finally:
                 await response.aclose()
             raise status_error(response)
         return response
 
+    async def _read(self, response: httpx.Response, deadline: Deadline) -> bytes:
+        with deadline.hanging_up_in_loop(response), http_errors(deadline, self._http):
+            content = await response.aread()
+        if deadline.hung_up:
+            raise deadline.error()
+        return content
 
-async def _read(response: httpx.Response, deadline: Deadline) -> bytes:
-    with deadline.hanging_up_in_loop(response), http_errors(deadline):
-        content = await response.aread()
-    if deadline.hung_up:
-        raise deadline.error()
-    return content
-
-
-async def _chunks(
-    response: httpx.Response, kind: type[Chunk], deadline: Deadline
-) -> AsyncGenerator[Chunk, None]:
-    """The chunks up to ``[DONE]``; an error among them is raised."""
-    decoder, parts = EventDecoder(), response.aiter_bytes()
-    with deadline.hanging_up_in_loop(response), http_errors(deadline):
-        async for part in parts:
-            for event in decoder.push(part):
-                if event == DONE:
-                    await aread_to_end(parts)
-                    return
-                yield answer_of(kind, event)
-    raise cut(deadline)
+    async def _chunks(
+        self, response: httpx.Response, kind: type[Chunk], deadline: Deadline
+    ) -> AsyncGenerator[Chunk, None]:
+        """The chunks up to ``[DONE]``; an error among them is raised."""
+        start: bytes | None = b""
+        decoder, parts = EventDecoder(), response.aiter_bytes()
+        with deadline.hanging_up_in_loop(response), http_errors(deadline, self._http):
+            async for part in parts:
+                start = None if start is None else (start + part)[:START_BYTES]
+                for event in decoder.push(part):
+                    start = None
+                    if event == DONE:
+                        await aread_to_end(parts)
+                        return
+                    yield answer_of(kind, event)
+        raise cut(deadline, response, start)

@@ -33,8 +33,7 @@ class Deadline:
     @property
     def patience_s(self) -> float | None:
         """Seconds that are left to us: a bit more."""
-        left = self.left_s
-        return None if left is None else left + GRACE_S
+        return None if self._ends is None else max(self._ends + GRACE_S - time.monotonic(), 0.0)
 
     @property
     def over(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 
 import httpx
@@ -22,5 +23,7 @@ def hang_up(response: httpx.Response) -> bool:
             # The plain socket's method: that of a TLS socket takes its state from under the reader.
             socket.socket.shutdown(found, socket.SHUT_RDWR)
         elif found is not None:
-            found.shutdown(socket.SHUT_RDWR)
+            # Not by its own method: uvloop's stand-ins for sockets refuse theirs.
+            with socket.socket(fileno=os.dup(found.fileno())) as twin:
+                twin.shutdown(socket.SHUT_RDWR)
     return True

@@ -15,6 +15,9 @@ from openai_dspark.client.deadline import Deadline
 KEY_VARIABLE = "AGENTSPARK_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
 _CONNECT_S = 10.0
+_KEPT = 20
+# Sockets take no more milliseconds than a C int holds.
+_LONGEST_S = 2e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,15 @@ class ClientSettings:
             own["authorization"] = f"Bearer {self.api_key}"
         return own
 
+    @property
+    def limits(self) -> httpx.Limits:
+        """How many connections to open: as many as there are calls; some are kept for the next."""
+        return httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT)
+
     def timeout(self, deadline: Deadline) -> httpx.Timeout:
         """Time limits of each wait of one attempt."""
         patience = deadline.patience_s
-        limit = self.timeout_s if patience is None else patience
+        limit = min(self.timeout_s if patience is None else patience, _LONGEST_S)
         return httpx.Timeout(limit, connect=min(limit, _CONNECT_S))
 
 

@@ -15,6 +15,7 @@ from openai_dspark.client.deadline import Deadline
 from openai_dspark.client.ending import read_to_end
 from openai_dspark.client.events import DONE, EventDecoder
 from openai_dspark.client.failures import (
+    START_BYTES,
     Answer,
     answer_of,
     closed,
@@ -26,6 +27,8 @@ from openai_dspark.client.failures import (
 from openai_dspark.client.opening import Chunk, opening
 from openai_dspark.client.order import Ask, Order
 from openai_dspark.client.params import ChatParams, CompletionParams
+from openai_dspark.client.per_process import PerProcess
+from openai_dspark.client.sending import send
 from openai_dspark.client.settings import DEFAULT_URL, ClientSettings
 from openai_dspark.wire.chat_chunk import ChatChunk
 from openai_dspark.wire.chat_reply import ChatCompletion
@@ -58,7 +61,17 @@ class Client:
     ) -> None:
         self.settings = ClientSettings.of(base_url, api_key, timeout, max_retries, headers)
         self.model = model
-        self._http = httpx.Client(headers=self.settings.default_headers, transport=transport)
+        self._opened = PerProcess(
+            lambda: httpx.Client(
+                headers=self.settings.default_headers,
+                limits=self.settings.limits,
+                transport=transport,
+            )
+        )
+
+    @property
+    def _http(self) -> httpx.Client:
+        return self._opened.get()
 
     def chat(
         self,
@@ -135,7 +148,7 @@ class Client:
         deadline = self._begin(order)
         for attempt in Retrying(**retrying(self.settings.max_retries, deadline)):
             with attempt, closing(self._send(order, deadline)) as response:
-                return answer_of(kind, _read(response, deadline))
+                return answer_of(kind, self._read(response, deadline))
         raise AssertionError("tenacity gives a result or an error")
 
     def _stream(self, order: Order, kind: type[Chunk]) -> Generator[Chunk, None, None]:
@@ -153,7 +166,7 @@ class Client:
         for attempt in Retrying(**retrying(self.settings.max_retries, deadline)):
             with attempt, ExitStack() as trying:
                 response = trying.enter_context(closing(self._send(order, deadline)))
-                chunks = trying.enter_context(closing(_chunks(response, kind, deadline)))
+                chunks = trying.enter_context(closing(self._chunks(response, kind, deadline)))
                 first = opening(chunks)
                 opened.push(trying.pop_all())
                 return first, chunks
@@ -174,33 +187,34 @@ class Client:
             headers=order.headers_in(deadline.left_s),
             timeout=self.settings.timeout(deadline),
         )
-        with http_errors(deadline):
-            response = self._http.send(request, stream=True)
+        with http_errors(deadline, self._http):
+            response = send(self._http, request, deadline)
         if not response.is_success:
             with closing(response):
-                _read(response, deadline)
+                self._read(response, deadline)
             raise status_error(response)
         return response
 
+    def _read(self, response: httpx.Response, deadline: Deadline) -> bytes:
+        with deadline.hanging_up(response), http_errors(deadline, self._http):
+            content = response.read()
+        if deadline.hung_up:
+            raise deadline.error()
+        return content
 
-def _read(response: httpx.Response, deadline: Deadline) -> bytes:
-    with deadline.hanging_up(response), http_errors(deadline):
-        content = response.read()
-    if deadline.hung_up:
-        raise deadline.error()
-    return content
-
-
-def _chunks(
-    response: httpx.Response, kind: type[Chunk], deadline: Deadline
-) -> Generator[Chunk, None, None]:
-    """The chunks up to ``[DONE]``; an error among them is raised."""
-    decoder, parts = EventDecoder(), response.iter_bytes()
-    with deadline.hanging_up(response), http_errors(deadline):
-        for part in parts:
-            for event in decoder.push(part):
-                if event == DONE:
-                    read_to_end(response, parts)
-                    return
-                yield answer_of(kind, event)
-    raise cut(deadline)
+    def _chunks(
+        self, response: httpx.Response, kind: type[Chunk], deadline: Deadline
+    ) -> Generator[Chunk, None, None]:
+        """The chunks up to ``[DONE]``; an error among them is raised."""
+        start: bytes | None = b""
+        decoder, parts = EventDecoder(), response.iter_bytes()
+        with deadline.hanging_up(response), http_errors(deadline, self._http):
+            for part in parts:
+                start = None if start is None else (start + part)[:START_BYTES]
+                for event in decoder.push(part):
+                    start = None
+                    if event == DONE:
+                        read_to_end(response, parts)
+                        return
+                    yield answer_of(kind, event)
+        raise cut(deadline, response, start)

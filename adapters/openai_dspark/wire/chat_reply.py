@@ -34,7 +34,7 @@ class ReplyMessage(Reply):
     """What the model says. ``content`` is ``None`` where it only calls tools."""
 
     role: Literal["assistant"]
-    content: str | None
+    content: str | None = None
     refusal: None = None
     tool_calls: list[ReplyToolCall] | None = None
     reasoning_content: str | None = None
@@ -48,7 +48,7 @@ class ChatChoice(Reply):
     index: int
     message: ReplyMessage
     finish_reason: str
-    logprobs: ChatLogprobs | None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatCompletion(Reply):

@@ -243,6 +243,92 @@ def test_a_server_that_answers_something_else_is_an_error():
         client.chat(CHAT)
 
 
+ERRORS = [
+    ({"error": {"message": "too long", "code": 400, "param": "messages"}}, "400", "messages"),
+    ({"error": "too long"}, None, None),
+    ({"object": "error", "message": "too long", "code": 40303, "param": None}, "40303", None),
+    ({"message": "too long"}, None, None),
+    ({"detail": "too long"}, None, None),
+    ({"detail": [{"loc": ["body"], "msg": "too long", "type": "t"}]}, None, None),
+    ([{"error": {"message": "too long", "status": "X", "code": "c"}}], "c", None),
+    ({"error": {"type": "too long"}}, None, None),
+    ({**TOKEN, "error": {"message": "too long", "code": 502}}, "502", None),
+]
+
+
+@pytest.mark.parametrize(("told", "code", "param"), ERRORS)
+async def test_errors_are_read_in_every_shape(told, code, param):
+    transport, _ = failing([httpx.Response(400, json=told)])
+    with (
+        Client("http://x/v1", model="m", transport=transport) as client,
+        pytest.raises(RemoteStatusError, match=r"answered 400: .*too long") as refused,
+    ):
+        client.chat(CHAT)
+    transport, _ = failing([stream(TOKEN, told)])
+    with (
+        Client("http://x/v1", model="m", transport=transport) as client,
+        pytest.raises(RemoteStatusError, match=r"ended the stream: .*too long") as ended,
+    ):
+        list(client.chat_stream(CHAT))
+    for caught in (refused, ended):
+        assert (caught.value.code, caught.value.param) == (code, param)
+
+
+def test_a_field_that_is_missing_is_named():
+    without = {key: value for key, value in REPLY.items() if key != "id"}
+    transport, _ = failing([httpx.Response(200, json=without)])
+    with (
+        Client("http://x/v1", model="m", transport=transport) as client,
+        pytest.raises(RemoteStatusError, match="API does: id: Field required"),
+    ):
+        client.chat(CHAT)
+
+
+def test_answers_may_leave_out_what_says_nothing():
+    choice = {"index": 0, "message": {"role": "assistant"}, "finish_reason": "stop"}
+    transport, _ = failing([httpx.Response(200, json={**REPLY, "choices": [choice]})])
+    with Client("http://x/v1", model="m", transport=transport) as client:
+        (answer,) = client.chat(CHAT).choices
+    assert (answer.message.content, answer.logprobs) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"html": "<html>Welcome</html>"}, r"text/html.*end in /v1.*<html>Welcome"),
+        ({"json": REPLY}, "application/json instead of a stream"),
+        ({"json": {"error": "no such thing"}}, "no such thing"),
+        ({}, "something instead of a stream"),
+    ],
+)
+async def test_what_is_no_stream_is_not_asked_for_again(sent, said):
+    transport, asked = failing([httpx.Response(200, **sent)])
+    with (
+        Client("http://x/v1", model="m", transport=transport) as client,
+        pytest.raises(RemoteStatusError, match=said),
+    ):
+        list(client.chat_stream(CHAT))
+    async with AsyncClient("http://x/v1", model="m", transport=transport) as other:
+        with pytest.raises(RemoteStatusError, match=said):
+            [chunk async for chunk in other.chat_stream(CHAT)]
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("1.5", 1.5), ("\u00b2", None), ("inf", None), ("nan", None), ("-1", None), ("soon", None)],
+)
+def test_the_wait_that_a_server_asks_for(header, seconds):
+    headers = {"retry-after": header.encode()}
+    transport, _ = failing([httpx.Response(503, headers=headers)])
+    with (
+        Client("http://x/v1", model="m", transport=transport, max_retries=0) as client,
+        pytest.raises(RemoteStatusError) as caught,
+    ):
+        client.chat(CHAT)
+    assert caught.value.retry_after_s == seconds
+
+
 def test_labels_key_and_timeout_are_sent():
     transport, asked = failing([httpx.Response(200, json=REPLY)])
     with Client("http://x/v1/", api_key="k", model="m", transport=transport) as client:
