@@ -78,8 +78,8 @@ class ChatDSpark(BaseChatModel):
     ``langchain_dspark.labels``), ``logit_bias``, ``prediction`` (text that the answer may repeat),
     ``response_format`` and what ``bind_tools`` binds.
 
-    A tool call that was cut off (``max_tokens``) is among the answer's ``invalid_tool_calls``. Of a
-    stream LangChain completes it; ``response_metadata["cut_tool_calls"]`` then has its id.
+    A tool call that was cut off (``max_tokens``) is among the answer's ``invalid_tool_calls``, of a
+    stream once its last chunk is joined; ``response_metadata["cut_tool_calls"]`` then has its id.
 
     Errors are those of ``agentspark.errors``; a wrong argument is named, none is ignored.
     """

@@ -15,8 +15,11 @@ from typing import Any
 
 from agentspark.engine.params import Labels
 from agentspark.errors import InvalidRequestError
+from agentspark.trace.record import ARMS
 
 _PREFIX = "agentspark_"
+_STEPS = 10**9
+_LONGEST = 256
 _NAMES = tuple(item.name for item in fields(Labels))
 
 
@@ -44,7 +47,21 @@ def labels_of(
         kind = int if name == "step" else str
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise _reject(name, value, "a whole number" if kind is int else "a string")
+        if value is not None:
+            _check(name, value)
     return Labels(**found)
+
+
+def _check(name: str, value: str | int) -> None:
+    """Refuse what a server would: what is traced here can be sent there."""
+    if isinstance(value, int):
+        if not 0 <= value < _STEPS:
+            raise _reject(name, value, f"a whole number from 0 to {_STEPS - 1}")
+    elif name == "arm":
+        if value not in ARMS:
+            raise _reject(name, value, " or ".join(ARMS))
+    elif not (len(value) <= _LONGEST and value.isprintable()):
+        raise _reject(name, value, f"at most {_LONGEST} printable characters")
 
 
 def named(labels: Labels) -> dict[str, Any]:

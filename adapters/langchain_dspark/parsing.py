@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import AddableDict, Runnable, RunnableConfig
 
 from langchain_dspark.whole import Check
 
@@ -16,6 +16,16 @@ class Parsing(Runnable[AIMessage, Any]):
 
     A stream brings what can be read so far, and is checked at its end.
     """
+
+    @property
+    def InputType(self) -> Any:
+        """What goes in."""
+        return AIMessage
+
+    @property
+    def OutputType(self) -> Any:
+        """What comes out: what the parser makes."""
+        return self._parser.OutputType
 
     def __init__(self, check: Check, parser: Runnable[Any, Any]) -> None:
         self._check = check
@@ -43,21 +53,67 @@ class Parsing(Runnable[AIMessage, Any]):
             yield parsed
         self._end(passed)
 
-    def found(self, answer: AIMessage) -> Any:
-        """What a whole answer says; ``None`` where it cannot be parsed."""
-        return None if self.error(answer) is not None else self.invoke(answer)
-
-    def error(self, answer: AIMessage) -> ValueError | None:
-        """Why a whole answer cannot be parsed, if so."""
-        try:
-            self.invoke(answer)
-        except ValueError as error:  # OutputParserException and Pydantic's errors are
-            return error
-        return None
-
     def _end(self, passed: _Passed) -> None:
         if passed.message is not None:
-            self.invoke(passed.message)
+            # Untold: tracers have seen the parser read the whole answer as its pieces came.
+            self.invoke(passed.message, {"callbacks": []})
+
+
+class WithRaw(Runnable[dict[str, Any], dict[str, Any]]):
+    """Adds to a ``raw`` answer what ``parsing`` makes of it, ``parsed``, and ``parsing_error``.
+
+    A stream brings the raw answer as it comes, and the others at its end.
+    """
+
+    def __init__(self, parsing: Parsing) -> None:
+        self._parsing = parsing
+
+    @property
+    def InputType(self) -> Any:
+        """What goes in."""
+        return dict[str, Any]
+
+    @property
+    def OutputType(self) -> Any:
+        """What comes out."""
+        return dict[str, Any]
+
+    def invoke(
+        self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Parse a whole answer."""
+        return {**input, **self._read(input["raw"], config)}
+
+    def transform(
+        self, input: Iterator[dict[str, Any]], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Parse an answer at its end."""
+        passed = _Passed()
+        for part in input:
+            passed.add(part["raw"])
+            yield AddableDict(part)
+        if passed.message is not None:
+            yield self._read(passed.message, config)
+
+    async def atransform(
+        self,
+        input: AsyncIterator[dict[str, Any]],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Parse an answer at its end."""
+        passed = _Passed()
+        async for part in input:
+            passed.add(part["raw"])
+            yield AddableDict(part)
+        if passed.message is not None:
+            yield self._read(passed.message, config)
+
+    def _read(self, answer: AIMessage, config: RunnableConfig | None) -> AddableDict:
+        try:
+            return AddableDict(parsed=self._parsing.invoke(answer, config), parsing_error=None)
+        except ValueError as error:  # OutputParserException and Pydantic's errors are
+            return AddableDict(parsed=None, parsing_error=error)
 
 
 class _Passed:
@@ -68,15 +124,16 @@ class _Passed:
 
     def on(self, messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
         for message in messages:
-            self._add(message)
+            self.add(message)
             yield message
 
     async def aon(self, messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
         async for message in messages:
-            self._add(message)
+            self.add(message)
             yield message
 
-    def _add(self, message: AIMessage) -> None:
+    def add(self, message: AIMessage) -> None:
+        """Join ``message`` to what has passed."""
         whole = self.message
         if isinstance(whole, AIMessageChunk) and isinstance(message, AIMessageChunk):
             message = whole + message

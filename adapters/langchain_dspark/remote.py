@@ -17,8 +17,8 @@ from langchain_dspark.clients import Clients
 from langchain_dspark.pieces import CallPiece, Figures, Piece, metadata
 from openai_dspark.client.params import ChatParams
 from openai_dspark.wire.chat_chunk import ChatChunk
-from openai_dspark.wire.metrics import StepFigures
-from openai_dspark.wire.usage import CompletionDetails, PromptDetails
+from openai_dspark.wire.metrics import Metrics, StepFigures
+from openai_dspark.wire.usage import CompletionDetails, PromptDetails, Usage
 
 _REFUSED = frozenset((400, 404, 413, 415, 422))
 _TIMES = ("queue_ms", "prefill_ms", "ttft_ms", "decode_ms", "total_ms")
@@ -84,13 +84,18 @@ class ChunkReader:
     """Turns the chunks of one stream into pieces; its figures come with ``last``."""
 
     def __init__(self) -> None:
-        self._finish: str | None = None
         self._seen: ChatChunk | None = None
+        self._finish: str | None = None
+        # Servers send them with any chunk, some with several.
+        self._usage: Usage | None = None
+        self._metrics: Metrics | None = None
 
     def push(self, chunk: ChatChunk) -> Piece:
         """What ``chunk`` brings; perhaps nothing."""
         if self._seen is None or not chunk.choices:
             self._seen = chunk
+        self._usage = chunk.usage or self._usage
+        self._metrics = chunk.metrics or self._metrics
         if not chunk.choices:
             return _NOTHING
         choice = chunk.choices[0]
@@ -111,9 +116,8 @@ class ChunkReader:
         chunk = self._seen
         if chunk is None:
             raise RemoteStatusError("The server ended the stream without an answer.", status=None)
-        own = None if chunk.metrics is None else chunk.metrics.agentspark
-        own = own or StepFigures()
-        usage = chunk.usage
+        own = (self._metrics and self._metrics.agentspark) or StepFigures()
+        usage = self._usage
         prompt = (usage and usage.prompt_tokens_details) or PromptDetails()
         completion = (usage and usage.completion_tokens_details) or CompletionDetails()
         return Piece(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import (
     ToolCallChunk,
@@ -16,20 +15,18 @@ from langchain_core.messages.tool import (
 )
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from langchain_dspark.chunk import CUT, Chunk, arguments_of
 from langchain_dspark.pieces import CallPiece, Figures, Piece
 
 REASONING = "reasoning_content"
-# In the metadata of a stream's end, the ids of calls that were cut off: LangChain completes the
-# JSON of their arguments as it joins the chunks, and nothing else tells them from whole ones.
-CUT = "cut_tool_calls"
 
 
 def to_result(pieces: Sequence[Piece]) -> ChatResult:
     """The answer of ``invoke``: one generation made of all ``pieces``."""
-    calls, invalid = _calls([call for piece in pieces for call in piece.calls])
     reasoning = "".join(piece.reasoning for piece in pieces)
     figures = pieces[-1].figures
     assert figures is not None, "the last piece brings the figures"
+    calls, invalid = _calls([call for piece in pieces for call in piece.calls], figures)
     message = AIMessage(
         content="".join(piece.content for piece in pieces),
         additional_kwargs={REASONING: reasoning} if reasoning else {},
@@ -52,7 +49,7 @@ class Chunks:
         self._calls += piece.calls
         if piece.figures is None:
             return to_chunk(piece)
-        return to_chunk(piece, cut=[call["id"] for call in _calls(self._calls)[1]])
+        return to_chunk(piece, cut=[call["id"] for call in _calls(self._calls, piece.figures)[1]])
 
 
 def to_chunk(piece: Piece, *, cut: Sequence[str | None] = ()) -> ChatGenerationChunk:
@@ -72,7 +69,7 @@ def to_chunk(piece: Piece, *, cut: Sequence[str | None] = ()) -> ChatGenerationC
             "chunk_position": "last",
         }
     return ChatGenerationChunk(
-        message=AIMessageChunk(
+        message=Chunk(
             content=piece.content,
             additional_kwargs={REASONING: piece.reasoning} if piece.reasoning else {},
             tool_call_chunks=calls,
@@ -113,16 +110,16 @@ def _joined(pieces: Sequence[CallPiece]) -> list[CallPiece]:
     return list(whole.values())
 
 
-def _calls(pieces: Sequence[CallPiece]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+def _calls(
+    pieces: Sequence[CallPiece], figures: Figures
+) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     """Whole calls; one whose arguments are no JSON object (it was cut off) is invalid."""
+    cut = figures.metadata["finish_reason"] == "length"
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     for call in _joined(pieces):
-        try:
-            arguments = json.loads(call.arguments)
-        except ValueError:
-            arguments = None
-        if isinstance(arguments, dict) and call.name is not None:
+        arguments = arguments_of(call.arguments, cut=cut)
+        if arguments is not None and call.name is not None:
             calls.append(tool_call(name=call.name, args=arguments, id=call.id))
         else:
             problem = "the arguments are no JSON object"

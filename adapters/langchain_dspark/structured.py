@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableMap
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 
 from agentspark.errors import InvalidRequestError
-from langchain_dspark.parsing import Parsing
-from langchain_dspark.whole import check_call, check_text
+from langchain_dspark.parsing import Parsing, WithRaw
+from langchain_dspark.whole import CheckCall, check_text
 
 if TYPE_CHECKING:
     from langchain_dspark.chat_model import ChatDSpark
@@ -59,10 +58,7 @@ def structured(
         )
     if not include_raw:
         return bound | parsing
-    return RunnableMap(raw=bound) | RunnablePassthrough.assign(
-        parsed=itemgetter("raw") | RunnableLambda(parsing.found),
-        parsing_error=itemgetter("raw") | RunnableLambda(parsing.error),
-    )
+    return RunnableMap(raw=bound) | WithRaw(parsing)
 
 
 def _by_calling(chat: ChatDSpark, schema: Schema, strict: bool | None) -> tuple[_Bound, Parsing]:
@@ -78,10 +74,10 @@ def _by_calling(chat: ChatDSpark, schema: Schema, strict: bool | None) -> tuple[
     if isinstance(schema, type) and is_basemodel_subclass(schema):
         # Which fields it must have, Pydantic says best itself.
         parser: Runnable[Any, Any] = PydanticToolsParser(tools=[schema], first_tool_only=True)
-        return bound, Parsing(check_call(name, frozenset()), parser)
+        return bound, Parsing(CheckCall(name, frozenset()), parser)
     required = frozenset(function.get("parameters", {}).get("required", ()))
     parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
-    return bound, Parsing(check_call(name, required), parser)
+    return bound, Parsing(CheckCall(name, required), parser)
 
 
 def _by_schema(chat: ChatDSpark, schema: Schema, strict: bool | None) -> _Bound:

@@ -158,16 +158,20 @@ def test_every_call_leaves_a_record_with_its_labels(tiny_name, tmp_path):
     trace = tmp_path / "trace.jsonl"
     metadata = {"agentspark_run": "r", "agentspark_step": 1, "agentspark_step_name": "one"}
     with ChatDSpark(
-        model=tiny_name, drafter=None, max_tokens=2, trace=trace, metadata={"agentspark_arm": "x"}
+        model=tiny_name,
+        drafter=None,
+        max_tokens=2,
+        trace=trace,
+        metadata={"agentspark_arm": "baseline"},
     ) as model:
         model.invoke("a", config={"metadata": metadata})
         list(model.stream("a", config={"metadata": metadata | {"agentspark_step": 2}}))
         asyncio.run(model.ainvoke("a", labels={"run": "r", "step": 3, "parent": "p"}))
     records = [json.loads(line) for line in trace.read_text().splitlines()]
     assert [(r["run"], r["step"], r["step_name"], r["parent"], r["arm"]) for r in records] == [
-        ("r", 1, "one", None, "x"),
-        ("r", 2, "one", None, "x"),
-        ("r", 3, None, "p", "x"),
+        ("r", 1, "one", None, "baseline"),
+        ("r", 2, "one", None, "baseline"),
+        ("r", 3, None, "p", "baseline"),
     ]
 
 

@@ -225,6 +225,39 @@ def test_what_a_server_does_not_count_is_unknown():
     assert to_chunk(pieces[-1]).message.response_metadata["finish_reason"] == "stop"
 
 
+def chunk(**more):
+    said = {"index": 0, "delta": {"content": "a"}}
+    shared = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+    return ChatChunk.model_validate({**shared, "choices": [said], **more})
+
+
+@pytest.mark.parametrize("place", ["first", "last", "both"])
+def test_usage_may_come_with_any_chunk(place):
+    counted = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    told = {"usage": counted, "metrics": {"agentspark": {"drafter": "d"}}}
+    early = {"usage": counted | {"completion_tokens": 0}} if place == "both" else told
+    reader = ChunkReader()
+    for given in (
+        chunk(**({} if place == "last" else early)),
+        chunk(**({} if place == "first" else told)),
+        chunk(choices=[]),
+    ):
+        reader.push(given)
+    figures = reader.last().figures
+    assert (figures.prompt_tokens, figures.completion_tokens) == (3, 1)
+    assert figures.metadata["drafter"] == "d"
+
+
+@pytest.mark.parametrize(
+    "labels", [{"arm": "fast"}, {"step": -4}, {"step": 10**9}, {"run": "a\nb"}, {"run": "a" * 257}]
+)
+def test_labels_are_checked_in_both_modes(either, labels):
+    (name,) = labels
+    with pytest.raises(InvalidRequestError, match=f"label {name}") as caught:
+        either.invoke(ASKED, labels=labels)
+    assert caught.value.param == name
+
+
 @pytest.mark.parametrize("how", ["hangs", "drips"])
 async def test_a_timeout_bounds_the_call_whatever_the_server_does(how, monkeypatch):
     monkeypatch.setattr("openai_dspark.client.deadline.GRACE_S", 0.05)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import TypedDict
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
@@ -13,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from langchain_dspark.parsing import Parsing
 from langchain_dspark.structured import structured
-from langchain_dspark.whole import check_call, check_text
+from langchain_dspark.whole import CheckCall, check_text
 
 ASKED = "What does an agent read?"
 METHODS = ["json_schema", "function_calling"]
@@ -111,6 +113,53 @@ def test_cut_texts_do_not(text):
         check_text(said(text, "stop"))
 
 
+def test_a_number_that_was_cut_may_be_another():
+    check_text(said("12", "stop"))
+    for text in ("true", "12 and", '"12"', "[12]"):
+        check_text(said(text))
+    with pytest.raises(OutputParserException, match="cut off"):
+        check_text(said("12"))
+
+
+class Seen(BaseCallbackHandler):
+    """The parsers that tracers are told of."""
+
+    def __init__(self):
+        self.names = []
+
+    def on_chain_start(self, serialized, inputs, *, name=None, **kwargs):
+        self.names += [name] if "Parser" in (name or "") else []
+
+
+@pytest.mark.parametrize("include_raw", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+async def test_an_answer_is_parsed_once_where_it_shows(chat, method, include_raw):
+    model = chat.model_copy(update={"max_tokens": 100})
+    bound = model.with_structured_output(Both, method=method, include_raw=include_raw)
+    expected = bound.invoke(ASKED)
+    pickle.loads(pickle.dumps(bound.last))
+    for how in ("invoke", "stream", "ainvoke", "astream"):
+        seen = Seen()
+        config = {"callbacks": [seen]}
+        if how == "invoke":
+            found = bound.invoke(ASKED, config)
+        elif how == "ainvoke":
+            found = await bound.ainvoke(ASKED, config)
+        else:
+            parts = list(bound.stream(ASKED, config)) if how == "stream" else []
+            parts = parts or [part async for part in bound.astream(ASKED, config)]
+            found = sum(parts[1:], parts[0]) if include_raw else parts[-1]
+        assert len(seen.names) == 1
+        if include_raw:
+            assert found["parsing_error"] is None
+            assert (found["parsed"], found["raw"].tool_calls and 1) == (
+                expected["parsed"], expected["raw"].tool_calls and 1
+            )  # fmt: skip
+        else:
+            assert found == expected
+    assert bound.get_output_jsonschema()
+
+
 def test_streams_bring_what_can_be_read_and_are_checked_at_their_end(chat):
     by_text = structured(chat, Pair, "json_schema", False, None, {}).last
     by_call = structured(chat, Pair, "function_calling", False, None, {}).last
@@ -135,12 +184,14 @@ def test_defaults_do_not_make_a_cut_answer_whole(chat, method):
         list(parsing.transform(pieces('{"a": 1', ', "b"', name=name)))
 
 
-def test_a_call_that_a_joined_stream_completes_is_still_cut(chat):
-    """The last field is a text, and what is there of it when the answer ends looks like one."""
+def test_a_call_of_a_joined_stream_that_was_cut_is_invalid(chat):
+    """LangChain completes it: its last field is a text, and what is there of it looks like one."""
     short = chat.model_copy(update={"max_tokens": 40, "streaming": True})
     said = short.bind_tools([say], tool_choice="say").invoke(ASKED)
-    assert said.tool_calls[0]["args"]["text"]
-    assert said.response_metadata["cut_tool_calls"] == [said.tool_calls[0]["id"]]
+    assert not said.tool_calls
+    (cut,) = said.invalid_tool_calls
+    assert cut["args"].startswith('{"text"')
+    assert said.response_metadata["cut_tool_calls"] == [cut["id"]]
     with pytest.raises(OutputParserException, match="max_tokens"):
         short.with_structured_output(say, method="function_calling").invoke(ASKED)
     whole = chat.model_copy(update={"max_tokens": 200, "streaming": True})
@@ -149,7 +200,7 @@ def test_a_call_that_a_joined_stream_completes_is_still_cut(chat):
 
 
 def test_a_call_is_whole_and_has_what_it_must():
-    check = check_call("Pair", frozenset("ab"))
+    check = CheckCall("Pair", frozenset("ab"))
     call = {"name": "Pair", "id": "1", "type": "tool_call"}
     check(AIMessage("", tool_calls=[{**call, "args": {"a": 1, "b": 2}}]))
     with pytest.raises(OutputParserException, match="has no b"):
