@@ -84,4 +84,6 @@ class Deadline:
             timer.cancel()
 
     def _hang_up(self, response: httpx.Response) -> None:
-        self._hung_up = hang_up(response) or self._hung_up
+        # Noted first: the reader may go on before this thread does.
+        self._hung_up = self._hung_up or not response.is_closed
+        hang_up(response)

@@ -9,14 +9,14 @@ import socket
 import httpx
 
 
-def hang_up(response: httpx.Response) -> bool:
-    """End the connection of ``response``; whether there was one that is not read to its end.
+def hang_up(response: httpx.Response) -> None:
+    """End the connection of ``response`` if that is not read to its end.
 
     What has arrived can still be read.
     """
     stream = response.extensions.get("network_stream")
     if stream is None or response.is_closed:
-        return False
+        return
     found = stream.get_extra_info("socket")
     with contextlib.suppress(OSError):
         if isinstance(found, socket.socket):
@@ -26,4 +26,3 @@ def hang_up(response: httpx.Response) -> bool:
             # Not by its own method: uvloop's stand-ins for sockets refuse theirs.
             with socket.socket(fileno=os.dup(found.fileno())) as twin:
                 twin.shutdown(socket.SHUT_RDWR)
-    return True

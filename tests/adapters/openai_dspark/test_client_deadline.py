@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import httpx
 import pytest
 
 from agentspark.errors import RemoteStatusError, RequestTimeoutError
@@ -36,6 +37,14 @@ def test_a_slow_server_is_left_at_the_deadline(server):
         with pytest.raises(RequestTimeoutError, match=r"timeout of 0\.2 s"):
             list(client.chat_stream(CHAT, timeout=0.2))
     assert len(server.told) == 2
+
+
+def test_a_reader_that_is_faster_than_the_timer_knows_why(monkeypatch):
+    """The end of a body of unknown length looks like any other."""
+    limit, seen = deadline.Deadline(1.0), []
+    monkeypatch.setattr(deadline, "hang_up", lambda response: seen.append(limit.hung_up))
+    limit._hang_up(httpx.Response(200, stream=httpx.ByteStream(b"")))
+    assert seen == [True]
 
 
 @pytest.mark.parametrize("server", SLOW, indirect=True)
