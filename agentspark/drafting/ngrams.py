@@ -35,12 +35,14 @@ class Match:
 
     ``length`` is how many tokens before it agree (rounded down to 2, 3, 4, 5, 6, 8, 12, 16, 24
     or 32). Of ``found`` equally long matches, ``votes`` went on with the same first token.
+    ``start`` is the place of the first copied token among all tokens that were ever indexed.
     """
 
     token_ids: list[int]
     length: int
     votes: int
     found: int
+    start: int
 
 
 class NgramTable:
@@ -48,12 +50,13 @@ class NgramTable:
 
     Extending costs a few table writes per token; a look-up follows at most a dozen earlier
     occurrences of the last 6, 3 or 2 tokens and compares backwards from there. Memory: 20 bytes a
-    token and 400 KB of tables.
+    token and 400 KB of tables. ``first`` is the place of the first token in a longer text.
     """
 
-    __slots__ = ("_heads", "_previous", "tokens")
+    __slots__ = ("_heads", "_previous", "first", "tokens")
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
+        self.first = first
         self.tokens: list[int] = []
         self._heads = [_EMPTY[:] for _ in _LEVELS]
         self._previous: list[array[int]] = [array("i") for _ in _LEVELS]
@@ -158,7 +161,7 @@ class NgramTable:
         elif len(found) < max_tokens:
             period = len(found)
             found.extend(found[i % period] for i in range(max_tokens - period))
-        return Match(found, length, winner, len(ends))
+        return Match(found, length, winner, len(ends), self.first + end + 1)
 
 
 def _hash(tail: Sequence[int], n: int) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from agentspark.drafting.ngrams import MAX_MATCH, Match
 from agentspark.drafting.proposal import Proposal, one_hot
@@ -21,11 +22,19 @@ from agentspark.drafting.suffix_index import SharedTokens, SuffixIndex
 from agentspark.drafting.survival import SurvivalEstimator
 
 SOURCE = "suffix"
-# Where a copy came from, as its key says: the request's own prediction.
-PREDICTION = "prediction"
-
 # First guess of the conditional survival by match length, before anything was observed.
 _PRIOR = {2: 0.35, 3: 0.5, 4: 0.6, 5: 0.65, 6: 0.7, 8: 0.78, 12: 0.85, 16: 0.9, 24: 0.93, 32: 0.95}
+
+
+@dataclass(frozen=True, slots=True)
+class CopyKey:
+    """What is remembered of a copy: its ``kind`` (what survival is learned by), and its origin.
+
+    ``predicted`` are the places of the drafts that were copied out of the request's prediction.
+    """
+
+    kind: Hashable
+    predicted: range = range(0)
 
 
 class SuffixSource:
@@ -89,6 +98,7 @@ class SuffixSession:
             # Behind the end of the prompt, so that it is copied from its first tokens on.
             self._predicted = SuffixIndex(source.capacity)
             self._predicted.extend([*self._tail, *prediction])
+        self._prediction = range(len(self._tail), len(self._tail) + len(prediction))
 
     def extend(self, token_ids: Sequence[int]) -> None:
         """Committed output tokens, in order; rejected drafts must not be given."""
@@ -105,34 +115,46 @@ class SuffixSession:
         """
         own = self._own if self._own is not None else self._index()
         tail = (self._tail + list(after))[-MAX_MATCH:] if after else self._tail
-        where, match = "own", own.propose(tail, max_tokens)
+        where, match, origin = "own", own.propose(tail, max_tokens), range(0)
         if self._predicted is not None:
             predicted = self._predicted.propose(tail, max_tokens)
             if predicted is not None and (match is None or predicted.length >= match.length):
-                where, match = PREDICTION, predicted
+                # What lies in the prompt's end alone is the request's own, wherever it is found.
+                match, origin = predicted, self._places(predicted)
+                where = "prediction" if origin else "own"
         if self._scope is not None and (match is None or match.length < MAX_MATCH):
             other = self._source.shared(self._scope).index.propose(tail, max_tokens)
             if other is not None and (match is None or other.length > match.length):
-                where, match = "shared", other
+                where, match, origin = "shared", other, range(0)
         if match is None:
             return Proposal(source=SOURCE)
-        key = (where, match.length, _consensus(match))
-        survival = self._source.estimator.survival(key, len(match.token_ids))
-        return one_hot(match.token_ids, survival, SOURCE, key)
+        kind = (where, match.length, _consensus(match))
+        survival = self._source.estimator.survival(kind, len(match.token_ids))
+        return one_hot(match.token_ids, survival, SOURCE, CopyKey(kind, origin))
 
     def learn(self, proposal: Proposal, verified: int, accepted: int) -> None:
         """Tell how a proposal of ``propose`` fared: its drafts verified, and kept of those."""
-        if isinstance(proposal.key, tuple):
-            self._source.estimator.update(proposal.key, verified, accepted)
+        if isinstance(proposal.key, CopyKey):
+            self._source.estimator.update(proposal.key.kind, verified, accepted)
 
-    def predicted(self, proposal: Proposal) -> bool:
-        """Whether a proposal of ``propose`` was copied from the request's prediction."""
-        return isinstance(proposal.key, tuple) and proposal.key[0] == PREDICTION
+    def predicted(self, proposal: Proposal) -> range:
+        """Which drafts of a proposal of ``propose`` were copied from the request's prediction."""
+        return proposal.key.predicted if isinstance(proposal.key, CopyKey) else range(0)
 
     def close(self) -> None:
         """End the request: what it read and said is shared with its scope."""
         if self._scope is not None:
             self._source.shared(self._scope).add([*self._prompt, *self._said])
+
+    def _places(self, match: Match) -> range:
+        """Which tokens of a match in the prediction's index are the prediction's.
+
+        The prompt's end comes before it, and a match that runs into its end repeats itself.
+        """
+        copied, text = len(match.token_ids), self._prediction
+        return range(
+            min(max(text.start - match.start, 0), copied), min(text.stop - match.start, copied)
+        )
 
     def _index(self) -> SuffixIndex:
         self._own = own = SuffixIndex(self._source.capacity)

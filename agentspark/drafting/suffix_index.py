@@ -56,8 +56,9 @@ class SuffixIndex:
         return match
 
     def _rotate(self) -> None:
-        carried = self._young.tokens[-MAX_MATCH:]
-        self._old, self._young = self._young, NgramTable()
+        full = self._young
+        carried = full.tokens[-MAX_MATCH:]
+        self._old, self._young = full, NgramTable(full.first + len(full) - len(carried))
         self._young.extend(carried)
         self.generation += 1
 

@@ -15,8 +15,12 @@ def count_round(sequence: Sequence, verified: int, accepted: int) -> None:
     histogram = counts.accepted_histogram
     histogram.extend([0] * (accepted + 1 - len(histogram)))
     histogram[accepted] += 1
-    if sequence.copies is not None and sequence.copies.predicted(sequence.copy):
+    if sequence.copies is None:
+        return
+    if predicted := sequence.copies.predicted(sequence.copy):
         drafts = sequence.proposal.token_ids[:verified]
-        predicted = common_prefix(drafts, sequence.copy.token_ids)
-        counts.prediction_accepted += min(accepted, predicted)
-        counts.prediction_rejected += max(predicted - accepted, 0)
+        same = common_prefix(drafts, sequence.copy.token_ids)
+        tried = len(predicted[: max(same - predicted.start, 0)])
+        kept = min(tried, max(accepted - predicted.start, 0))
+        counts.prediction_accepted += kept
+        counts.prediction_rejected += tried - kept

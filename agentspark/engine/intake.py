@@ -74,7 +74,10 @@ class Intake:
             else PositionNoise(params.seed, spec.vocab_size, spec.device),
             namespace=self._namespace(request, uses_drafter),
             uses_drafter=uses_drafter,
-            copies=self._copies.open(prompt, self._scope(request), request.prediction)
+            # Not of ``prompt``: that list grows by what is said, which the copies are told.
+            copies=self._copies.open(
+                request.prompt_token_ids, self._scope(request), request.prediction
+            )
             if request.options.speculation in ("auto", "suffix")
             else None,
             counts=Counts(len(prompt), cache_break_position=self._lineage.part(request, prompt)),

@@ -218,6 +218,31 @@ def test_scopes_are_bounded_and_can_be_forgotten() -> None:
     assert source.open(text[:20], "c").propose(2).token_ids == []
 
 
+def test_only_what_is_copied_out_of_the_prediction_counts_as_it() -> None:
+    prompt, prediction = text_of(12, 40), text_of(13, 20)
+    source = SuffixSource()
+
+    def after(tokens: list[int], drafts: int, predicted: list[int] = prediction) -> list[int]:
+        session = source.open(prompt, None, predicted)
+        session.extend(tokens)
+        proposal = session.propose(drafts)
+        places = session.predicted(proposal)
+        return [proposal.token_ids[place] for place in places]
+
+    assert after(prediction[:4], 8) == prediction[4:12]
+    assert after(prediction[:15], 8) == prediction[15:]  # and then it repeats itself
+    # The prompt's end is copied, up to the prediction behind it.
+    assert after(prompt[20:24], 8) == []
+    assert after(prompt[30:35], 8) == prediction[:3]
+    assert after(prompt[2:6], 8) == []
+    assert after(prediction[:4], 8, []) == []
+    # An index that dropped its oldest tokens still knows where the others are.
+    long = [*text_of(14, 100), *prediction]
+    short = SuffixSource(capacity=96).open(prompt, None, long)
+    short.extend(prediction[:6])
+    assert list(short.predicted(short.propose(8))) == list(range(8))
+
+
 def test_survival_is_learned_from_what_was_kept() -> None:
     source = SuffixSource()
     text = text_of(9)

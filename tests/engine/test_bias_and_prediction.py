@@ -90,6 +90,28 @@ def test_a_wrong_prediction_is_rejected_and_changes_nothing(tiny_engine: Engine)
         assert wrong.counts.prediction_rejected > 0
 
 
+def test_copies_of_the_prompt_are_not_counted_as_predicted(tiny_engine: Engine) -> None:
+    # The answer repeats what the prompt ends with; what was predicted never comes.
+    request = Request(
+        prompt_token_ids=[*PROMPT, *[7] * 8, 5],
+        prediction=[9, 9],
+        sampling=SamplingParams(max_tokens=12, ignore_eos=True, logit_bias=((7, 100.0),)),
+        options=RequestOptions(speculation="suffix", verify="full", share_prefix=False),
+    )
+    counts = tiny_engine.submit(request).result(60).counts
+    assert counts.accepted_tokens > 0
+    assert counts.prediction_accepted == 0
+    assert counts.prediction_rejected > 0
+
+
+def test_what_was_said_is_read_once(tiny_engine: Engine) -> None:
+    # The first proposal follows the first token, which the prompt does not hold: there is none.
+    sampling = SamplingParams(max_tokens=3, ignore_eos=True, logit_bias=((8, 100.0),))
+    copying = RequestOptions(speculation="suffix", verify="full", share_prefix=False)
+    request = Request(prompt_token_ids=PROMPT, sampling=sampling, options=copying)
+    assert tiny_engine.submit(request).result(60).counts.draft_tokens == 0
+
+
 def test_without_speculation_a_prediction_is_not_drafted(tiny_engine: Engine) -> None:
     plain = run(tiny_engine, [], PLAIN)
     counts = run(tiny_engine, plain.token_ids, PLAIN).counts
