@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
+from agentspark.engine.params import Labels
 from agentspark.engine.result import Completion, Delta
 from agentspark.errors import RequestCancelledError, RequestError
 
@@ -18,10 +19,17 @@ class Handle:
     Deltas may be consumed once, by one consumer; whoever comes later gets a ``RequestError`` and
     has ``result``. ``cancel`` may be called from any thread, any
     number of times; the request's KV blocks are free within one turn of the engine's loop.
+    ``labels`` are the request's, completed: its run and its step of it, where it has them.
     """
 
-    def __init__(self, request_id: str, on_cancel: Callable[[Handle], None]) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        on_cancel: Callable[[Handle], None],
+        labels: Labels | None = None,
+    ) -> None:
         self.request_id = request_id
+        self.labels = labels or Labels()
         self._on_cancel = on_cancel
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._sink: Callable[[Event], None] = self._events.put

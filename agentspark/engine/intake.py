@@ -66,7 +66,7 @@ class Intake:
         reader = None if answer is None else answer.reader()
         return Sequence(
             request=request,
-            handle=Handle(request.id, cancel),
+            handle=Handle(request.id, cancel, request.labels),
             output=OutputText(stream, params, spec.eos_token_ids, limit, reader),
             generator=None if params.greedy or params.seed is not None else make_generator(None),
             noise=None

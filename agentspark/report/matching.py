@@ -18,8 +18,13 @@ def _asked(record: StepRecord) -> Hashable:
     return record.model, record.step_name, record.prompt_hash
 
 
+def _seed(record: StepRecord) -> int | None:
+    return None if record.sampling is None else record.sampling.seed
+
+
 # Tried in this order, each on what the ones before it left over; a key of None never matches.
 _KEYS: tuple[Callable[[int, StepRecord], Hashable], ...] = (
+    lambda step, record: (step, _asked(record), _seed(record)),
     lambda step, record: (step, _asked(record)),
     lambda step, record: _asked(record),
     lambda step, record: (step, record.prompt_hash),
@@ -31,8 +36,9 @@ _KEYS: tuple[Callable[[int, StepRecord], Hashable], ...] = (
 def match(left: Sequence[Numbered], right: Sequence[Numbered]) -> list[tuple[int, int]]:
     """Pairs of places ``(in left, in right)``, each place at most once.
 
-    Calls match by step number with model, name and prompt, then without the number (branches that
-    ran in another order), then by prompts without model and name, and at last by number alone.
+    Calls match by step number with model, name, prompt and seed (the choices of one call differ in
+    nothing else), then without the seed, then without the number (branches that ran in another
+    order), then by prompts without model and name, and at last by number alone.
     """
     found: list[tuple[int, int]] = []
     ours, theirs = list(range(len(left))), list(range(len(right)))

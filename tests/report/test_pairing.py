@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agentspark.errors import PairingError
 from agentspark.report import pair_records
 from agentspark.trace import StepRecord
+from agentspark.trace.record import Sampling
 
 
 def keys(pairing):
@@ -60,6 +61,16 @@ def test_models_that_were_asked_the_same_at_once_pair_by_model(make_record):
 
     for pair in pair_records(same).pairs:
         assert pair.baseline.model == pair.accelerated.model
+
+
+def test_the_choices_of_a_call_pair_by_seed(make_record):
+    def choices(arm, seeds):
+        sampling = [Sampling(temperature=1.0, top_p=1.0, seed=s, max_tokens=8) for s in seeds]
+        return [make_record(arm, 1, id=f"{arm}-{s.seed}", sampling=s) for s in sampling]
+
+    pairing = pair_records([*choices("baseline", (1, 2, 3)), *choices("accelerated", (3, 1, 2))])
+    ids = [(pair.baseline.id, pair.accelerated.id) for pair in pairing.pairs]
+    assert ids == [(f"baseline-{seed}", f"accelerated-{seed}") for seed in (1, 2, 3)]
 
 
 def test_after_an_output_that_differs_steps_pair_by_number(make_record):

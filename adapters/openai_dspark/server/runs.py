@@ -26,11 +26,15 @@ Kept = TypeVar("Kept")
 
 @dataclass(frozen=True, slots=True)
 class RunGuess:
-    """The run a chat was taken for. ``chat`` is the hash of its messages."""
+    """The run a chat was taken for. ``chat`` is the hash of its messages.
+
+    ``first`` is whether the run begins with it.
+    """
 
     run: str
     scope: Scope
     chat: bytes
+    first: bool
 
 
 class RunGuesser:
@@ -44,6 +48,8 @@ class RunGuesser:
         self._runs: OrderedDict[tuple[Scope, bytes], str] = OrderedDict()
         self._answers: OrderedDict[tuple[Scope, bytes], str] = OrderedDict()
         self._repeats: OrderedDict[tuple[Scope, bytes], int] = OrderedDict()
+        # Runs that began with a call that nobody got an answer to, oldest first.
+        self._unused: OrderedDict[tuple[Scope, bytes], list[str]] = OrderedDict()
         self._lock = threading.Lock()
 
     def guess(self, messages: Sequence[Mapping[str, Any]], scope: Scope) -> RunGuess:
@@ -54,15 +60,27 @@ class RunGuesser:
             for link, message in zip([b"", *chain], messages, strict=False)
         ]
         with self._lock:
-            run = self._continued(chain, answers, scope) or self._started(chain[-1], scope)
+            known = self._continued(chain, answers, scope)
+            run = known or self._started(chain[-1], scope)
             self._keep(self._runs, (scope, chain[-1]), run)
-        return RunGuess(run, scope, chain[-1])
+        return RunGuess(run, scope, chain[-1], first=known is None)
 
     def answered(self, guess: RunGuess, answer: Mapping[str, Any]) -> None:
         """Note an answer, an assistant's message, to the chat of ``guess``."""
         link = _answered(guess.chat, answer)
         with self._lock:
             self._keep(self._answers, (guess.scope, link), guess.run)
+
+    def unanswered(self, guess: RunGuess) -> None:
+        """Note that a chat ended without any answer: the same one again begins the same run.
+
+        Otherwise a call that is tried again would be one repetition more in one arm only.
+        """
+        if not guess.first:
+            return
+        key = (guess.scope, guess.chat)
+        with self._lock:
+            self._keep(self._unused, key, [*self._unused.get(key, ()), guess.run])
 
     def _continued(
         self, chain: list[bytes], answers: list[bytes | None], scope: Scope
@@ -71,10 +89,20 @@ class RunGuesser:
             run = None if answer is None else self._answers.get((scope, answer))
             run = run or self._runs.get((scope, link))
             if run is not None:
+                self._use(run, link, scope)
                 return run
         return None
 
+    def _use(self, run: str, link: bytes, scope: Scope) -> None:
+        """The run goes on without its first answer: it is not to be begun again."""
+        unused = self._unused.get((scope, link), [])
+        if run in unused:
+            unused.remove(run)
+
     def _started(self, link: bytes, scope: Scope) -> str:
+        unused = self._unused.get((scope, link))
+        if unused:
+            return unused.pop(0)
         repeat = self._repeats.get((scope, link), 0) + 1
         self._keep(self._repeats, (scope, link), repeat)
         return run_label(f"auto-{link.hex()[:12]}", repeat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from agentspark.engine.handle import Handle
@@ -70,13 +71,14 @@ class Service:
         arm: str | None,
         prompt: str,
         on_completion: Callable[[Completion], None] | None = None,
+        on_unanswered: Callable[[], None] | None = None,
     ) -> Call:
         """Admit a call of so many sequences, prepare and submit it.
 
         ``prepare`` runs on an intake thread, and its time counts; ``prompt`` is what this API calls
-        the prompt; ``on_completion`` gets each finished sequence before the client does. Raises
-        ``ApiError`` for a full queue, a server that stops, a deadline that is over, and what the
-        engine refuses.
+        the prompt; ``on_completion`` gets each finished sequence before the client does,
+        ``on_unanswered`` is called once the call has ended without any. Raises ``ApiError`` for a
+        full queue, a server that stops, a deadline that is over, and what the engine refuses.
         """
         if self.draining:
             raise stopping()
@@ -86,7 +88,7 @@ class Service:
             self._intake,
             prepare,
             self._submit,
-            on_drop=lambda: self.admission.give_back(sequences),
+            on_drop=lambda: self._ended(sequences, on_unanswered),
         )
         self._preparing.add(preparation)
         try:
@@ -103,7 +105,7 @@ class Service:
             prompt=prompt,
             meters=self.meters,
             on_completion=on_completion,
-            on_close=lambda: self._closed(call, sequences),
+            on_close=lambda: self._closed(call, sequences, on_unanswered),
         )
         self.calls.add(call)
         return call
@@ -121,15 +123,22 @@ class Service:
             pool.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.engine.close)
 
-    def _closed(self, call: Call, sequences: int) -> None:
+    def _closed(self, call: Call, sequences: int, on_unanswered: Callable[[], None] | None) -> None:
         self.calls.discard(call)
+        self._ended(sequences, None if call.finished else on_unanswered)
+
+    def _ended(self, sequences: int, on_unanswered: Callable[[], None] | None) -> None:
         self.admission.give_back(sequences)
+        if on_unanswered is not None:
+            on_unanswered()
 
     def _submit(self, requests: Sequence[Request]) -> list[Handle]:
+        """Queue the choices of a call: one step of its run, which the first of them numbers."""
         handles: list[Handle] = []
         try:
             for request in requests:
-                handles.append(self.engine.submit(request))
+                labels = handles[0].labels if handles else request.labels
+                handles.append(self.engine.submit(replace(request, labels=labels)))
         except BaseException:
             for handle in handles:
                 handle.cancel()

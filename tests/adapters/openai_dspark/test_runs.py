@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentspark.errors import EngineError
 from agentspark.trace.runs import split_run
 from openai_dspark.server.runs import RunGuesser
 
@@ -79,6 +80,25 @@ def test_an_answer_is_known_however_its_call_is_written():
     assert run_of(guesser, [*START, sent, result], ()) == first.run
 
 
+def test_a_call_that_got_no_answer_begins_the_same_run_again():
+    guesser = RunGuesser()
+    first, _ = (guesser.guess(START, ()) for _ in range(2))
+    guesser.unanswered(first)
+    assert run_of(guesser, START, ("other",)) == first.run
+    again = guesser.guess(START, ())
+    assert again.run == first.run and again.first
+    third = guesser.guess(START, ())
+    assert split_run(third.run)[1] == 3
+    # A chat that goes on without its answer keeps the run.
+    guesser.unanswered(third)
+    step = guesser.guess(more(START, "what had come of it", "b"), ())
+    assert step.run == third.run and not step.first
+    assert split_run(run_of(guesser, START, ()))[1] == 4
+    # Nor does a later step give back what the first one took.
+    guesser.unanswered(step)
+    assert split_run(run_of(guesser, START, ()))[1] == 5
+
+
 def test_memory_is_bounded():
     guesser = RunGuesser(capacity=3)
     first = run_of(guesser, START, ())
@@ -145,6 +165,42 @@ def test_two_users_who_begin_alike_are_two_runs(served, client, trace_file, stre
     for one, two in ((first, first_again), (second, second_again)):
         assert (one["run"], one["repeat"]) == (two["run"], two["repeat"])
         assert (one["step"], two["step"]) == (1, 2)
+
+
+def test_a_chat_that_fails_takes_no_repetition(served, client, trace_file, monkeypatch):
+    def ask(**more):
+        chat = [{"role": "user", "content": "A task that fails at first."}]
+        return served.chat(**{"messages": chat, "max_tokens": 2, **more})
+
+    assert ask(response_format={"type": "json_schema"}).status_code == 400
+    assert ask(max_tokens=4000, prediction={"type": "content", "content": 5}).status_code == 400
+    bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nothing"}}}
+    assert ask(response_format=bad).status_code == 400
+    assert ask(agentspark={"speculation": "dspark", "share_prefix": False}).status_code == 200
+    long = {"max_tokens": 1500, "ignore_eos": True, "headers": {"x-agentspark-timeout": "0.1"}}
+    assert ask(**long).status_code == 504
+
+    def broken(request):
+        raise EngineError("The loop is broken.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(served.engine, "submit", broken)
+        assert ask().status_code == 503
+    assert ask().status_code == 200
+    assert steps(trace_file)[-1]["repeat"] == 1
+    assert ask().status_code == 200
+    assert steps(trace_file)[-1]["repeat"] == 2
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_the_choices_of_a_call_are_one_step(served, trace_file, seed):
+    headers = {"x-agentspark-run": f"choices-{seed}"}
+    before = len(steps(trace_file))
+    served.chat(n=3, seed=seed, headers=headers)
+    served.chat(headers=headers)
+    asked = {"model": MODEL, "prompt": ["a", "b"], "n": 2, "max_tokens": 2}
+    served.post("/v1/completions", json=asked, headers=headers)
+    assert [r["step"] for r in steps(trace_file)[before:]] == [1] * 3 + [2] + [3] * 4
 
 
 def test_labels_come_from_headers_and_metadata(served, trace_file):

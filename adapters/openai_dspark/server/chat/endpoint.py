@@ -41,6 +41,7 @@ async def chat_completions(request: Request, service: ServiceOf, caller: CallerO
         timeout_s=timeout_of(request, service),
         arm=order.labels.arm,
         on_completion=order.answered,
+        on_unanswered=order.unanswered,
         prompt="messages",
     )
 

@@ -75,19 +75,15 @@ class ChatOrder:
     def requests(self) -> list[Request]:
         """One request per choice, over the same prompt."""
         engine, messages = self.service.engine, self.messages()
-        labels = self.labels
-        if labels.run is None:
-            scope = (self.options.cache_salt, labels.arm)
-            guess = self.service.runs.guess(messages, scope)
-            self.guesses.append(guess)
-            labels = replace(labels, run=guess.run)
         request = engine.chat_request(
-            messages, self.sampling, chat=self._format(), options=self.options, labels=labels
+            messages, self.sampling, chat=self._format(), options=self.options, labels=self.labels
         )
         if self.body.prediction is not None:
             text = plain(self.body.prediction.content)
             ids = engine.target.tokenizer.encode_continuation(text)
             request = replace(request, prediction=ids)
+        # At last, so that a chat that is refused begins no run.
+        request = replace(request, labels=self._labels(messages))
         return [
             replace(request, id=new_request_id(), sampling=sampling)
             for sampling in branches(self.sampling, self.n)
@@ -98,6 +94,19 @@ class ChatOrder:
         for guess in self.guesses:
             answer = message_of(completion).to_dict()
             self.service.runs.answered(guess, answer)
+
+    def unanswered(self) -> None:
+        """Note that the chat got no answer: the same one again is the same call."""
+        for guess in self.guesses:
+            self.service.runs.unanswered(guess)
+
+    def _labels(self, messages: list[dict[str, Any]]) -> Labels:
+        """The labels, with the run that the chat is taken for where nobody named one."""
+        if self.labels.run is not None:
+            return self.labels
+        guess = self.service.runs.guess(messages, (self.options.cache_salt, self.labels.arm))
+        self.guesses.append(guess)
+        return replace(self.labels, run=guess.run)
 
     def _format(self) -> ChatFormat:
         body, outputs = self.body, self.body.structured_outputs

@@ -41,6 +41,7 @@ async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> H
             timeout_s=timeout_of(request, service),
             arm=order.labels.arm,
             on_completion=order.answered,
+            on_unanswered=order.unanswered,
             prompt="input",
         )
 
