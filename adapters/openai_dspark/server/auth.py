@@ -53,15 +53,19 @@ class Keys:
 
 
 def read_keys(file: Path | None, environment: Mapping[str, str] | None = None) -> frozenset[str]:
-    """Keys from ``AGENTSPARK_API_KEY``, ``AGENTSPARK_API_KEYS`` (commas) and a file's lines."""
+    """The key in ``AGENTSPARK_API_KEY``, those in ``AGENTSPARK_API_KEYS`` and a file's lines.
+
+    Commas part keys in the latter variable only. A line that begins with ``#`` is a comment.
+    """
     given = os.environ if environment is None else environment
-    found = [key for name in KEY_VARIABLES for key in given.get(name, "").split(",")]
+    one, many = (given.get(name, "") for name in KEY_VARIABLES)
+    found = [one, *many.split(",")]
     if file is not None:
         try:
             lines = file.expanduser().read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"The keys in {file} cannot be read: {error}.") from error
-        own = [line for line in lines if line.strip() and not line.startswith("#")]
+        own = [line for line in map(str.strip, lines) if line and not line.startswith("#")]
         if not own:
             raise ConfigError(f"{file} holds no key: write one per line.")
         found += own

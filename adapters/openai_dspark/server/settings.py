@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from agentspark.errors import ConfigError
 
-_LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +18,8 @@ class ServerSettings:
     them must come with every request, unless there is none. ``allowed_hosts``: further names in
     the ``Host`` header that a server without keys answers to (see ``checks_hosts``).
     ``queue_limit``: requests that may wait for a place in the engine; more get 429.
-    ``max_body_bytes`` and ``body_timeout_s`` bound a request's body, ``request_timeout_s`` its
-    answer, ``drain_s`` what a stopping server still finishes. ``max_choices`` bounds ``n``.
+    ``max_body_bytes`` and ``body_timeout_s`` bound a request's body (its head has that time, too),
+    ``request_timeout_s`` its answer, ``drain_s`` what a stopping server still finishes. ``max_choices`` bounds ``n``.
     ``default_temperature`` and ``default_max_tokens`` are for requests that say nothing (a legacy
     completion gets 16 tokens, as the API says). ``log_texts`` puts prompts and answers into the
     log. ``cors_origins`` are web pages' origins that may call.
@@ -49,6 +49,11 @@ class ServerSettings:
                 f"Anybody who reaches {self.host} could use this server: set AGENTSPARK_API_KEY, "
                 "give --api-key-file, or say --insecure-no-key if that is meant."
             )
+        for name in self.allowed_hosts:
+            if not name or name != _host_of(name):
+                raise ConfigError(
+                    f"The allowed host {name!r} cannot be used: give a name alone, without a port."
+                )
         if any(len(key) < 8 or not key.isascii() or not key.isprintable() for key in self.api_keys):
             raise ConfigError("An API key must have at least 8 printable ASCII characters.")
         for name in ("max_choices", "max_body_bytes", "default_max_tokens"):
@@ -82,5 +87,16 @@ class ServerSettings:
 
     def knows_host(self, header: str) -> bool:
         """Whether a ``Host`` header names this server."""
-        name = header.rsplit(":", 1)[0] if not header.endswith("]") else header
-        return name.lower() in (*_LOCAL_NAMES, self.host, *self.allowed_hosts)
+        known = (*_LOCAL_NAMES, self.host, *self.allowed_hosts)
+        return _plain(_host_of(header)) in {_plain(name) for name in known}
+
+
+def _host_of(header: str) -> str:
+    """A ``Host`` header without its port; an IPv6 address stands in brackets before that."""
+    bare = header.count(":") > 1 and not header.startswith("[")
+    return header if bare or header.endswith("]") else header.rpartition(":")[0] or header
+
+
+def _plain(name: str) -> str:
+    """Host names are the same in capitals and with the root's dot."""
+    return name.strip("[]").lower().removesuffix(".")

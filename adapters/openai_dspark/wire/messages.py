@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from openai_dspark.wire.body import Body
 from openai_dspark.wire.text import Text, plain
-from openai_dspark.wire.tools import ToolCall
+from openai_dspark.wire.tools import CalledFunction, ToolCall
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -45,11 +45,12 @@ class AssistantMessage(Body):
     name: str | None = None
     tool_calls: list[ToolCall] | None = Field(default=None, max_length=1024)
     reasoning_content: str | None = None
+    parsed: Any = None  # the content again, as the openai client keeps it
 
     def to_engine(self) -> dict[str, Any]:
         """The message as chat templates take it."""
         calls = [
-            {"id": call.id, "type": "function", "function": call.function.model_dump()}
+            {"id": call.id, "type": "function", "function": _called(call.function)}
             for call in self.tool_calls or ()
         ]
         content = None if self.content is None else plain(self.content)
@@ -95,6 +96,10 @@ Message = Annotated[
         custom_error_message=f"a message needs a role: one of {', '.join(ROLES)}",
     ),
 ]
+
+
+def _called(function: CalledFunction) -> dict[str, Any]:
+    return {"name": function.name, "arguments": function.arguments}
 
 
 def _message(role: str, content: str | None, **more: Any) -> dict[str, Any]:

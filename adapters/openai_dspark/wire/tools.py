@@ -46,6 +46,7 @@ class CalledFunction(Body):
 
     name: str
     arguments: str
+    parsed_arguments: Any = None  # the arguments again, as the openai client keeps them
 
 
 class ToolCall(Body):

@@ -95,6 +95,21 @@ def test_a_call_cut_short_is_the_same_whole_and_streamed(client, limit):
     assert calls or limit < 24  # the longest has come to the arguments
 
 
+def test_what_was_parsed_can_be_given_back(served):
+    call = {"name": "look", "arguments": '{"where": "here"}', "parsed_arguments": {"where": "here"}}
+    said = {
+        "role": "assistant", "content": '{"a": 1}', "parsed": {"a": 1}, "refusal": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": call}],
+    }  # fmt: skip
+    chat = [
+        {"role": "user", "content": "Look."}, said,
+        {"role": "tool", "content": "x", "tool_call_id": "c1"},
+    ]  # fmt: skip
+    tokens = served.chat(messages=chat).json()["usage"]["prompt_tokens"]
+    del said["parsed"], call["parsed_arguments"]
+    assert served.chat(messages=chat).json()["usage"]["prompt_tokens"] == tokens
+
+
 def test_none_forbids_calls(client):
     answer = client.chat.completions.create(
         **{**ASKED, "max_tokens": 24}, tools=TOOLS, tool_choice="none"
