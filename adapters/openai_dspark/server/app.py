@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentspark import __version__
 from openai_dspark.server import errors, operations
@@ -16,7 +16,9 @@ from openai_dspark.server.chat import endpoint as chat_endpoint
 from openai_dspark.server.completions import endpoint as completions_endpoint
 from openai_dspark.server.cors import Cors
 from openai_dspark.server.disconnect import ClientGoneError
+from openai_dspark.server.facts import REQUEST_ID_HEADER
 from openai_dspark.server.gate import Gate
+from openai_dspark.server.hosts import KnownHosts
 from openai_dspark.server.openapi import document
 from openai_dspark.server.responses import endpoint as responses_endpoint
 from openai_dspark.server.service import Service
@@ -32,7 +34,7 @@ class ServerApp:
     def __init__(self, engine: Engine, settings: ServerSettings | None = None) -> None:
         self.service = Service(engine, settings or ServerSettings())
         self.api = _api(self.service)
-        self._gate = Gate(self.api, self.service.settings, self.service.meters)
+        self._gate = Gate(_guarded(self.api, self.service.settings), self.service.meters)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI says."""
@@ -59,14 +61,21 @@ def _api(service: Service) -> FastAPI:
     errors.install(api)
     api.add_exception_handler(ClientGoneError, _nobody)
     api.openapi = lambda: document(api)  # type: ignore[method-assign]
-    if service.settings.cors_origins:
-        api.add_middleware(
-            Cors,
-            allow_origins=list(service.settings.cors_origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-        )
     return api
+
+
+def _guarded(api: FastAPI, settings: ServerSettings) -> ASGIApp:
+    """What a request passes on its way in; pages may read every answer, refusals included."""
+    known = KnownHosts(api, settings)
+    if not settings.cors_origins:
+        return known
+    return Cors(
+        known,
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=[REQUEST_ID_HEADER, "retry-after"],
+    )
 
 
 async def _nobody(_request: Request, _error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The outermost layer: ids, the check of the host, security headers, one log line per request."""
+"""The outermost layer: ids, security headers, one log line per request."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openai_dspark.server.errors import ApiError, to_api_error
+from openai_dspark.server.errors import to_api_error
 from openai_dspark.server.facts import REQUEST_ID_HEADER, Facts
 
 if TYPE_CHECKING:
     from openai_dspark.server.metrics import Meters
-    from openai_dspark.server.settings import ServerSettings
 
 _log = logging.getLogger("openai_dspark.access")
 
@@ -22,9 +21,8 @@ _log = logging.getLogger("openai_dspark.access")
 class Gate:
     """ASGI middleware around everything else."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, meters: Meters) -> None:
+    def __init__(self, app: ASGIApp, meters: Meters) -> None:
         self._app = app
-        self._settings = settings
         self._meters = meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,7 +32,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         facts = scope["agentspark"] = Facts.begin(headers.get(REQUEST_ID_HEADER))
-        method = scope["method"]
+        inner = _as_get(scope)
         began, status = time.perf_counter(), 0
 
         async def reply(message: Message) -> None:
@@ -49,22 +47,17 @@ class Gate:
             await send(message)
 
         try:
-            if self._settings.checks_hosts and not self._settings.knows_host(
-                headers.get("host", "")
-            ):
-                await _wrong_host().response()(scope, receive, reply)
-            else:
-                await self._app(_as_get(scope), receive, reply)
+            await self._app(inner, receive, reply)
         except Exception as error:
             # Told to the client and logged where it was turned into a response; the connection
             # stays good. An error in the middle of a response ends it: the server sees to that.
             if not status:
                 await to_api_error(error).response()(scope, receive, reply)
         finally:
-            self._note(method, scope, facts, status, time.perf_counter() - began)
+            self._note(scope, inner, facts, status, time.perf_counter() - began)
 
-    def _note(self, method: str, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+    def _note(self, scope: Scope, inner: Scope, facts: Facts, status: int, seconds: float) -> None:
+        route = getattr(inner.get("route"), "path", "other")
         self._meters.http(route, status, seconds)
         client = scope.get("client")
         _log.info(
@@ -73,7 +66,7 @@ class Gate:
                 "fields": {
                     "request_id": facts.request_id,
                     "client": client[0] if client else None,
-                    "method": method,
+                    "method": scope["method"],
                     "path": scope["path"],
                     # 499, as others log it: the client went away before there was an answer.
                     "status": status or 499,
@@ -89,12 +82,3 @@ def _as_get(scope: Scope) -> Scope:
     if scope["method"] == "HEAD":
         return {**scope, "method": "GET"}
     return scope
-
-
-def _wrong_host() -> ApiError:
-    return ApiError(
-        403,
-        "This server does not go by that name: address it as localhost, or start it with "
-        "--allowed-host NAME.",
-        code="host_not_allowed",
-    )

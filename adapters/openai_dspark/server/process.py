@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,9 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=HttpProtocol,
+                http=partial(  # type: ignore[arg-type]  # called as the class would be
+                    HttpProtocol, head_timeout_s=app.service.settings.body_timeout_s
+                ),
                 lifespan="on",
                 ws="none",
                 log_config=None,

@@ -155,6 +155,17 @@ def test_what_is_no_http_is_told_so_in_the_same_shape(served, sent):
     assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
 
 
+def test_what_is_no_http_is_told_so_after_an_answer_too(served):
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        raw.sendall(b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+        raw.sendall(b"garbage\r\n\r\n")
+        said = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.1 400")
+    assert set(json.loads(said.partition(b"\r\n\r\n")[2])["error"])
+
+
 def test_a_prompt_over_the_context_has_its_own_code(served):
     for response, param in (
         (served.chat(messages=[{"role": "user", "content": "word " * 4000}]), "messages"),

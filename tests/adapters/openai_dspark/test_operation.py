@@ -15,6 +15,7 @@ from agentspark.engine.handle import Handle
 from agentspark.errors import ConfigError, EngineError
 from agentspark.models import ChatTokenizer
 from openai_dspark.server.admission import Admission
+from openai_dspark.server.app import _guarded
 from openai_dspark.server.auth import read_keys
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.settings import ServerSettings
@@ -116,6 +117,36 @@ def test_a_body_that_does_not_arrive_is_a_408(guarded):
     assert b'"type":"timeout_error"' in said
 
 
+@pytest.mark.parametrize(
+    ("first", "rest", "status"),
+    [
+        (b"", b"", b""),
+        (b"GET /health HT", b"", b"HTTP/1.1 408"),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\n", b"", b"HTTP/1.1 408"),
+        (b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n", b"GET ", b"HTTP/1.1 408"),
+        (b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\nGET ", b"", b"HTTP/1.1 408"),
+    ],
+    ids=["silent", "line", "headers", "second", "behind"],
+)
+def test_a_head_that_does_not_arrive_is_a_408(guarded, first, rest, status):
+    host, port = guarded.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        raw.sendall(first)
+        answered = raw.recv(65536) if first.startswith(b"HEAD") else b""
+        assert answered[:12] in (b"", b"HTTP/1.1 200")
+        raw.sendall(rest)
+        said = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert said.startswith(status)
+    assert (b'"type":"timeout_error"' in said) == bool(status)
+
+
+def test_between_two_requests_no_head_is_waited_for(guarded):
+    with httpx.Client() as client:
+        assert client.get(f"{guarded.url}/health").status_code == 200
+        connections = list(guarded.server.server_state.connections)
+        assert connections and not any(one._head_timer for one in connections)
+
+
 def test_a_full_queue_is_a_429_that_says_when_to_return(guarded):
     with httpx.Client(timeout=60, headers=key()) as client:
         body = {"model": MODEL, "messages": [{"role": "user", "content": "a"}], "stream": True}
@@ -154,6 +185,25 @@ def test_cors_is_for_named_origins_only(served, guarded):
     assert "origin" in other.json()["error"]["message"]
     assert "Origin" in other.headers["vary"]
     assert "access-control-allow-origin" not in httpx.options(served.url + path).headers
+    page = {"origin": "http://pages.example"}
+    refused = httpx.get(f"{guarded.url}/v1/models", headers=page)
+    assert refused.status_code == 401
+    assert refused.headers["access-control-allow-origin"] == "http://pages.example"
+    exposed = refused.headers["access-control-expose-headers"]
+    assert exposed == "x-request-id, retry-after"
+    assert refused.headers["x-request-id"]
+
+
+async def test_pages_may_read_that_a_name_is_not_known_here():
+    async def never(scope, receive, send):
+        raise AssertionError("the request went through")
+
+    app = _guarded(never, ServerSettings(cors_origins=("http://pages.example",)))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://rebound.example") as client:
+        answer = await client.get("/v1/models", headers={"origin": "http://pages.example"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "host_not_allowed")
+    assert answer.headers["access-control-allow-origin"] == "http://pages.example"
 
 
 def test_a_local_server_answers_to_local_names_only(served):
@@ -162,6 +212,20 @@ def test_a_local_server_answers_to_local_names_only(served):
     port = served.url.rsplit(":", 1)[1]
     for name in ("localhost", f"localhost:{port}", "127.0.0.1", "[::1]:80", "LOCALHOST"):
         assert httpx.get(path, headers={"host": name}).status_code == 200
+
+
+def test_allowed_names_are_known_however_they_are_written():
+    settings = ServerSettings(host="127.0.0.2", allowed_hosts=("Box.Example", "home.", "[FE80::1]"))
+    for header in (
+        "box.example", "BOX.example.:8000", "home", "home.:1", "127.0.0.2:8000", "[fe80::1]:80",
+        "[::1]", "::1", "localhost.", "LOCALHOST:8000",
+    ):  # fmt: skip
+        assert settings.knows_host(header), header
+    for header in ("", "example", "box.example.evil", "x:localhost:1", "home..", "::1.evil"):
+        assert not settings.knows_host(header), header
+    for name in ("box.example:8000", "[::1]:80", ""):
+        with pytest.raises(ConfigError, match="without a port"):
+            ServerSettings(allowed_hosts=(name,))
 
 
 def test_a_deadline_ends_the_request(served):
@@ -221,6 +285,7 @@ def test_metrics_and_health_tell_what_happened(served):
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-type"] == whole.headers["content-type"]
     assert httpx.head(f"{served.url}/v1/chat/completions").status_code == 405
+    assert 'route="other",status="200"' not in httpx.get(f"{served.url}/metrics").text
     for path in ("/health", "/health/ready", "/health/live"):
         health = httpx.get(served.url + path).json()
         assert health == {"status": "ok", "model": MODEL, "running": 0, "waiting": 0}
@@ -339,10 +404,10 @@ def test_a_public_address_needs_a_key_or_the_word():
 
 def test_keys_come_from_the_environment_and_a_file(tmp_path):
     file = tmp_path / "keys"
-    file.write_text("# ours\nfile-key-1\n\nfile-key-2\n")
-    environment = {"AGENTSPARK_API_KEY": "one-key", "AGENTSPARK_API_KEYS": "two-key, three-key"}
+    file.write_text("# ours\nfile-key-1\n  # no key at all\n\n\tfile-key-2\n")
+    environment = {"AGENTSPARK_API_KEY": "one,key", "AGENTSPARK_API_KEYS": "two-key, three-key"}
     assert read_keys(file, environment) == {
-        "one-key", "two-key", "three-key", "file-key-1", "file-key-2",
+        "one,key", "two-key", "three-key", "file-key-1", "file-key-2",
     }  # fmt: skip
     assert read_keys(None, {}) == frozenset()
     file.write_text("# nothing\n")
