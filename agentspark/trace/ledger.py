@@ -36,14 +36,16 @@ class RunLedger:
         """The ledger of a file, for the life of the process.
 
         ``empty`` is whether the file holds nothing. Where records were written to it before, it
-        has been emptied or replaced since, and its runs begin anew.
+        has been emptied or replaced since, and its runs begin anew, for all who hold the ledger.
         """
         name = str(path.resolve())
         with _files_lock:
             ledger = _files.get(name)
-            if ledger is None or (empty and ledger._written):
+            if ledger is None:
                 ledger = cls()
                 _files.put(name, ledger)
+            elif empty:
+                ledger._begin_anew()
             return ledger
 
     def next_step(self, run: str, arm: str | None, step: int | None) -> int:
@@ -74,6 +76,13 @@ class RunLedger:
             return record
         gap_ms = round(max(0.0, record.started_unix - last.ended_unix) * 1e3, 3)
         return record.model_copy(update={"gap_ms": gap_ms})
+
+    def _begin_anew(self) -> None:
+        with self._lock:
+            # Steps that were numbered before the first record are those of the new file.
+            if self._written:
+                self._steps, self._last_calls = RunMemory(), RunMemory()
+                self._written = False
 
 
 _files: RunMemory[RunLedger] = RunMemory(limit=_MOST_FILES)

@@ -24,7 +24,8 @@ class Recorder:
     """Appends records to one file; threads and processes may share the file.
 
     Each record is one unbuffered append, so what was written survives the process being killed.
-    A file that ends in the middle of a line (a kill, a full disk) is continued on a new line.
+    A file that ends in the middle of a line (a kill, a full disk) is continued on a new line. Where
+    the file was moved or deleted, the next record begins a new one at its path.
 
     Opening raises ``TraceWriteError`` where the file cannot be written, so a wrong path is found
     at the start. Later, tracing never costs a request: the first ``write`` that fails raises
@@ -37,15 +38,13 @@ class Recorder:
         self.lost = 0
         self._lock = threading.Lock()
         self._failing = False
+        # Where it is, whatever directory the process changes to.
+        self._place = self.path.absolute()
+        self._descriptor: int | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor: int | None = os.open(
-                self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644
-            )
+            self._open()
         except OSError as error:
             raise self._error(error) from error
-        self._torn = self._ends_torn()
-        self.ledger = RunLedger.of(self.path, empty=os.fstat(self._descriptor).st_size == 0)
 
     @classmethod
     def choose(cls, trace: Recorder | str | Path | None, context: TraceContext) -> Recorder | None:
@@ -69,6 +68,7 @@ class Recorder:
         """
         with self._lock:
             try:
+                self._follow()
                 self._append(self.ledger.with_gap(record).to_json_line())
             except (OSError, ValueError) as error:  # ValueError: text that is not Unicode
                 self.lost += 1
@@ -100,6 +100,28 @@ class Recorder:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _open(self) -> None:
+        """Open the file at the path, made if need be, instead of the one that is open."""
+        self._place.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        before, self._descriptor = self._descriptor, os.open(self._place, flags, 0o644)
+        if before is not None:
+            os.close(before)
+        self._torn = self._ends_torn()
+        empty = os.fstat(self._descriptor).st_size == 0
+        self.ledger = RunLedger.of(self._place, empty=empty)
+
+    def _follow(self) -> None:
+        """Open the path's file again where it is another one by now: records would be lost."""
+        if self._descriptor is None:
+            return
+        try:
+            same = os.path.samestat(os.stat(self._place), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            same = False
+        if not same:
+            self._open()
 
     def _append(self, line: bytes) -> None:
         if self._descriptor is None:

@@ -149,6 +149,36 @@ def test_a_disk_that_has_room_again_is_used_again(tmp_path, monkeypatch):
     assert recorder.lost == 1
 
 
+@pytest.mark.parametrize("how", ["moved", "deleted", "folder", "replaced"])
+def test_a_file_that_goes_away_is_begun_anew(tmp_path, monkeypatch, how):
+    path = tmp_path / "folder" / "trace.jsonl"
+    monkeypatch.chdir(tmp_path)
+    recorders = [Recorder(Path("folder") / "trace.jsonl") for _ in range(2)]
+    ledger = recorders[0].ledger
+    recorders[0].write(plain(0))
+    assert ledger.next_step("run", None, None) == 1
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    kept = path.rename(tmp_path / "kept.jsonl")
+    if how == "deleted":
+        kept.unlink()
+    elif how == "folder":
+        path.parent.rmdir()
+    elif how == "replaced":
+        path.write_text("")
+    recorders[0].write(plain(1))
+    assert ledger.next_step("run", None, None) == 1
+    recorders[1].write(plain(2))
+    assert ledger.next_step("run", None, None) == 2
+    for recorder in recorders:
+        recorder.close()
+
+    assert [record.id for record in read_trace(path).records] == ["1", "2"]
+    if how != "deleted":
+        assert [record.id for record in read_trace(kept).records] == ["0"]
+    assert [recorder.lost for recorder in recorders] == [0, 0]
+
+
 def test_a_path_that_cannot_be_written_is_found_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TraceWriteError, match="choose another path"):

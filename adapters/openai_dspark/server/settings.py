@@ -19,7 +19,8 @@ class ServerSettings:
     the ``Host`` header that a server without keys answers to (see ``checks_hosts``).
     ``queue_limit``: requests that may wait for a place in the engine; more get 429.
     ``max_body_bytes`` and ``body_timeout_s`` bound a request's body (its head has that time, too),
-    ``request_timeout_s`` its answer, ``drain_s`` what a stopping server still finishes. ``max_choices`` bounds ``n``.
+    ``request_timeout_s`` its answer, ``drain_s`` what a stopping server still finishes.
+    ``max_choices`` bounds ``n``.
     ``default_temperature`` and ``default_max_tokens`` are for requests that say nothing (a legacy
     completion gets 16 tokens, as the API says). ``log_texts`` puts prompts and answers into the
     log. ``cors_origins`` are web pages' origins that may call.
