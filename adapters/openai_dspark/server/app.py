@@ -60,7 +60,8 @@ def _api(service: Service) -> FastAPI:
         api.include_router(room.router)
     errors.install(api)
     api.add_exception_handler(ClientGoneError, _nobody)
-    api.openapi = lambda: document(api)  # type: ignore[method-assign]
+    keys = bool(service.settings.api_keys)
+    api.openapi = lambda: document(api, keys=keys)  # type: ignore[method-assign]
     return api
 
 

@@ -12,14 +12,13 @@ from openai_dspark.server.auth import Caller
 from openai_dspark.server.body import read_body
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.facts import facts_of
+from openai_dspark.server.labels import TIMEOUT_HEADER
 from openai_dspark.server.service import Service
 
 Parsed = TypeVar("Parsed")
 
 # Bytes that are parsed in less time than it takes to ask a thread.
 _SMALL = 16_384
-
-TIMEOUT_HEADER = "x-agentspark-timeout"
 
 
 def service_of(request: Request) -> Service:

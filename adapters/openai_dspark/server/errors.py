@@ -41,7 +41,10 @@ _NAMES = {
 
 
 class ApiError(Exception):
-    """An error a client is told: its status, and which parameter and case it is."""
+    """An error a client is told: its status, and which parameter and case it is.
+
+    A parameter that is refused (400) without a ``code`` of its own has an ``invalid_value``.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,8 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.param = param
-        self.code = code
+        refused = status == HTTPStatus.BAD_REQUEST and param is not None
+        self.code = code or ("invalid_value" if refused else None)
         self.headers = dict(headers or {})
 
     @property

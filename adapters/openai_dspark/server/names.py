@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from agentspark.trace.record import ARMS, Arm
 from openai_dspark.server.errors import ApiError
 
-ARM_HEADER = "x-agentspark-arm"
-
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
@@ -21,18 +19,17 @@ class ModelNames:
         """Every name a request may give."""
         return (self.name, *(f"{self.name}:{arm}" for arm in ARMS))
 
-    def arm(self, model: str, header: str | None) -> Arm | None:
-        """The arm that ``model`` or the header asks for; ``None`` if neither does.
+    def arm(self, model: str, label: str | None = None, where: str = "arm") -> Arm | None:
+        """The arm that ``model`` or the label asks for; ``None`` if neither does.
 
-        ``ApiError`` 404 for another model, 400 where the two disagree or the arm is unknown.
+        ``where`` the label stands: a header or in the metadata. ``ApiError`` 404 for another
+        model, 400 where the two disagree or the arm is unknown.
         """
-        if header is not None and header not in ARMS:
+        if label is not None and label not in ARMS:
             raise ApiError(
-                400,
-                f"{ARM_HEADER}: {header!r} is no arm: use {' or '.join(ARMS)}.",
-                param=ARM_HEADER,
+                400, f"{where}: {label!r} is no arm: use {' or '.join(ARMS)}.", param=where
             )
-        asked = next((arm for arm in ARMS if arm == header), None)
+        asked = next((arm for arm in ARMS if arm == label), None)
         if model == self.name:
             return asked
         for arm in ARMS:
@@ -40,8 +37,8 @@ class ModelNames:
                 if asked is not None and asked != arm:
                     raise ApiError(
                         400,
-                        f"The model {model!r} asks for another arm than {ARM_HEADER}: {asked}.",
-                        param=ARM_HEADER,
+                        f"The model {model!r} asks for another arm than {where}: {asked}.",
+                        param=where,
                     )
                 return arm
         raise ApiError(

@@ -31,6 +31,12 @@ _ERRORS = {
     504: "The answer took longer than it may.",
 }
 
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+_EITHER: tuple[dict[str, list[str]], ...] = tuple({name: []} for name in _SCHEMES)
+
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of an endpoint, all of them for none."""
@@ -55,8 +61,8 @@ def post(body: type[BaseModel], reply: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of ``app``, made once."""
+def document(app: FastAPI, *, keys: bool) -> dict[str, Any]:
+    """The OpenAPI document of ``app``, made once; ``keys`` is whether it asks for them."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         parts = schema.setdefault("components", {}).setdefault("schemas", {})
@@ -64,5 +70,14 @@ def document(app: FastAPI) -> dict[str, Any]:
             own = body.model_json_schema(ref_template=_REFS)
             parts.update(own.pop("$defs", {}))
             parts[body.__name__] = own
+        for unsent in ("HTTPValidationError", "ValidationError"):
+            parts.pop(unsent, None)
+        schema["components"]["securitySchemes"] = _SCHEMES
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                # FastAPI adds it to every path with a parameter; one of any text is never wrong.
+                operation["responses"].pop("422", None)
+                if "401" in operation["responses"]:
+                    operation["security"] = [*_EITHER, *(() if keys else ({},))]
         app.openapi_schema = schema
     return app.openapi_schema

@@ -29,7 +29,7 @@ async def models(service: ServiceOf, _caller: CallerOf) -> ModelList:
 @router.get("/v1/models/{name:path}", response_model=Model, responses=errors(401, 403, 404, 500))
 async def model(name: str, service: ServiceOf, _caller: CallerOf) -> Model:
     """Describe one model."""
-    service.names.arm(name, None)
+    service.names.arm(name)
     return _model(service, name)
 
 

@@ -67,6 +67,17 @@ BAD = [
     ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
     ({"headers": {"x-agentspark-arm": "left"}}, "x-agentspark-arm"),
     ({"headers": {"x-agentspark-step": "-1"}}, "x-agentspark-step"),
+    ({"headers": {"x-agentspark-Steps": "1"}}, "x-agentspark-steps"),
+    (
+        {"headers": {"x-agentspark-step": ""}, "metadata": {"agentspark_step": "a"}},
+        "metadata.agentspark_step",
+    ),
+    ({"metadata": {"agentspark_arm": "left"}}, "metadata.agentspark_arm"),
+    ({"metadata": {"agentspark_steps": "1"}}, "metadata.agentspark_steps"),
+    (
+        {"model": f"{MODEL}:baseline", "metadata": {"agentspark_arm": "accelerated"}},
+        "metadata.agentspark_arm",
+    ),
     ({"headers": {"x-agentspark-timeout": "nan"}}, "x-agentspark-timeout"),
     ({"model": f"{MODEL}:baseline", "agentspark": {"speculation": "auto"}}, "agentspark"),
 ]
@@ -80,6 +91,7 @@ def test_a_bad_value_is_named(served, body, param):
     assert set(error) == {"message", "type", "param", "code"}
     assert error["param"] == param
     assert error["message"]
+    assert error["code"]
     assert "template_args" not in error["message"]
 
 

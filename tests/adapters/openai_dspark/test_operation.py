@@ -402,6 +402,18 @@ def test_a_public_address_needs_a_key_or_the_word():
     assert "first-key" not in repr(ServerSettings(api_keys=KEYS))
 
 
+def test_the_document_says_what_needs_a_key_and_promises_nothing_else(served, guarded):
+    for server, more in ((served, [{}]), (guarded, [])):
+        document = httpx.get(f"{server.url}/openapi.json").json()
+        assert set(document["components"]["securitySchemes"]) == {"bearer", "header"}
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
+                assert "422" not in operation["responses"]
+                wanted = None if path.startswith("/health") else [{"bearer": []}, {"header": []}]
+                assert operation.get("security") == (wanted and [*wanted, *more]), path
+        assert "ValidationError" not in str(document)
+
+
 def test_keys_come_from_the_environment_and_a_file(tmp_path):
     file = tmp_path / "keys"
     file.write_text("# ours\nfile-key-1\n  # no key at all\n\n\tfile-key-2\n")

@@ -73,6 +73,26 @@ def test_a_stream_tells_the_same_in_order(client):
             pass
 
 
+def test_a_stream_that_fails_keeps_what_it_said(client):
+    late = {"x-agentspark-timeout": "0.3"}
+    asked = {**ASKED, "max_output_tokens": 2000, "extra_body": {"agentspark": {"verify": 0}}}
+    events = list(client.responses.create(**asked, input=INPUT, stream=True, extra_headers=late))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert [event.type for event in events][-5:] == [
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "error",
+        "response.failed",
+    ]
+    text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    failed = events[-1].response
+    assert events[-2].code == "deadline_exceeded"
+    assert (failed.status, failed.error.code) == ("failed", "server_error")
+    assert failed.output_text == text != ""
+    assert failed.output[0].status == "incomplete"
+
+
 def test_what_was_said_can_be_given_back(client):
     first = client.responses.create(**ASKED, input=INPUT)
     follow = {"role": "user", "content": "Go on."}

@@ -212,7 +212,13 @@ def test_labels_come_from_headers_and_metadata(served, trace_file):
         metadata={"agentspark_run": "meta"},
         headers={"x-agentspark-run": "head", "x-agentspark-parent": "p"},
     )
-    first, second = steps(trace_file)[-2:]
+    served.chat(
+        metadata={"agentspark_run": "meta", "agentspark_arm": "baseline"},
+        headers={"x-agentspark-run": ""},
+    )
+    first, second, third = steps(trace_file)[-3:]
+    assert (third["run"], third["arm"]) == ("meta", "baseline")
+    assert third["options"]["speculation"] == "off"
     assert (first["run"], first["step"]) == ("meta", 4)
     assert (first["step_name"], first["step_kind"]) == ("look", "tool")
     assert (second["run"], second["parent"], second["step"]) == ("head", "p", 1)

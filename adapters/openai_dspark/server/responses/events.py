@@ -47,13 +47,14 @@ class EventWriter:
         return b""
 
     def fail(self, error: ApiError) -> bytes:
-        """The error as an event, and the response as failed."""
-        detail = {"code": error.code or error.type, "message": str(error)}
+        """What was being written as incomplete, the error, and the response as failed."""
+        events = list(self._close("incomplete"))
+        code = error.code or error.type
+        events.append(self._event("error", code=code, message=str(error), param=error.param))
+        # A response's error has one of few codes, of which this is the one of servers.
+        detail = {"code": "server_error", "message": str(error)}
         response = self._head.response("failed", self._done).to_dict() | {"error": detail}
-        events = (
-            self._event("error", **detail, param=error.param),
-            self._event("response.failed", response=response),
-        )
+        events.append(self._event("response.failed", response=response))
         return b"".join(data(event.to_json(), event.type) for event in events)
 
     def events(self, delta: Delta) -> Iterator[Event]:
