@@ -285,7 +285,13 @@ def test_metrics_and_health_tell_what_happened(served):
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-type"] == whole.headers["content-type"]
     assert httpx.head(f"{served.url}/v1/chat/completions").status_code == 405
-    assert 'route="other",status="200"' not in httpx.get(f"{served.url}/metrics").text
+    name = 'agentspark_http_requests_total{route="/health",status="200"} '
+    counts = []
+    for _ in range(2):
+        text = httpx.get(f"{served.url}/metrics").text
+        counts += [float(line[len(name) :]) for line in text.splitlines() if line.startswith(name)]
+        httpx.head(f"{served.url}/health")
+    assert counts[1] == counts[0] + 1
     for path in ("/health", "/health/ready", "/health/live"):
         health = httpx.get(served.url + path).json()
         assert health == {"status": "ok", "model": MODEL, "running": 0, "waiting": 0}
