@@ -47,7 +47,7 @@ ARROWS: dict[str, set[str]] = {
         "trace",
     },
     OPENAI: {"agentspark", "engine", "models", "sampling", "trace"},
-    LANGCHAIN: {"config", "engine", "sampling", OPENAI},
+    LANGCHAIN: {"config", "engine", "sampling", "trace", OPENAI},
     "cli": {
         "agentspark", "config", "dspark", "engine", "evaluation", "models", "prompts",
         "report", "sampling", "trace", "train", LANGCHAIN, OPENAI,
