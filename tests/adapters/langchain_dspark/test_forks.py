@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from agentspark.config import EngineConfig
-from agentspark.engine.params import SamplingParams
 from agentspark.errors import EngineClosedError
+from agentspark.sampling.params import SamplingParams
 from langchain_dspark import ChatDSpark, engines, forks
 from langchain_dspark.clients import Clients
 from langchain_dspark.engines import Leases
