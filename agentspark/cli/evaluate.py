@@ -99,8 +99,8 @@ def _run(config: EvalConfig, out: Path | None) -> Evaluation:
 def _show(found: Evaluation, out: Path | None) -> None:
     from agentspark.evaluation.plot import draw
     from agentspark.evaluation.table import (
-        ended_table,
         kinds_table,
+        lengths_table,
         positions_table,
         score_table,
     )
@@ -109,8 +109,8 @@ def _show(found: Evaluation, out: Path | None) -> None:
     console().print(score_table(found))
     say("\nKept drafts by position, given that all before were kept:")
     console().print(positions_table(found))
-    say("\nAccepted length of the answers that were not cut at --max-tokens:")
-    console().print(ended_table(found))
+    say("\nAccepted length and its standard error; and of the answers not cut at --max-tokens:")
+    console().print(lengths_table(found))
     if len(found.kinds) > 1:
         say("\nAccepted length (and speed-up) by kind:")
         console().print(kinds_table(found))

@@ -23,7 +23,9 @@ class Score(_Frozen):
 
     ``accepted_length`` is tokens per round, bonus included; ``ended_accepted_length`` the same over
     the ``ended`` answers that were not cut at ``max_tokens``, as a model that repeats itself to
-    the end of the room is easy to draft for. ``conditional[k]`` is the share of
+    the end of the room is easy to draft for. Their ``..._error`` are standard errors, from how the
+    prompts differ: with other prompts of the kind, two in three such lengths lie within one.
+    ``conditional[k]`` is the share of
     rounds that kept draft ``k + 1`` among those that verified it and kept all before it.
     ``wasted_tokens`` were verified and not kept. Speeds are of decoding, one stream:
     ``tokens_s`` all tokens over all time, ``speedup`` the median over prompts against the same
@@ -39,8 +41,10 @@ class Score(_Frozen):
     completion_tokens: int
     rounds: int
     accepted_length: float | None
+    accepted_length_error: float | None = None
     ended: int
     ended_accepted_length: float | None
+    ended_accepted_length_error: float | None = None
     conditional: list[float | None]
     draft_tokens: int
     verified_tokens: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from agentspark.common import common_prefix
@@ -61,8 +62,10 @@ def _score(name: str, temperature: float, kind: str, turns: Sequence[Turn], fixe
         completion_tokens=sum(count.completion_tokens for count in counts),
         rounds=sum(count.rounds for count in counts),
         accepted_length=_accepted_length(counts),
+        accepted_length_error=_standard_error(counts),
         ended=len(ended),
         ended_accepted_length=_accepted_length(ended),
+        ended_accepted_length_error=_standard_error(ended),
         conditional=_conditional(rollout.acceptance for rollout in own),
         draft_tokens=sum(count.draft_tokens for count in counts),
         verified_tokens=verified,
@@ -89,6 +92,20 @@ def _accepted_length(counts: Sequence[Counts]) -> float | None:
     """Tokens a round; an answer's first token comes from its prompt."""
     tokens = sum(count.completion_tokens - 1 for count in counts if count.rounds)
     return ratio(tokens, sum(count.rounds for count in counts))
+
+
+def _standard_error(counts: Sequence[Counts]) -> float | None:
+    """Of ``_accepted_length``, a ratio of sums over prompts; ``None`` for fewer than two.
+
+    Linearised: the spread of what each prompt has more than its rounds at the common ratio.
+    """
+    length = _accepted_length(counts)
+    used = [count for count in counts if count.rounds]
+    if length is None or len(used) < 2:
+        return None
+    more = [count.completion_tokens - 1 - length * count.rounds for count in used]
+    spread = math.sqrt(sum(one * one for one in more) * len(used) / (len(used) - 1))
+    return spread / sum(count.rounds for count in used)
 
 
 def _conditional(acceptances: Iterable[Acceptance]) -> list[float | None]:

@@ -40,15 +40,21 @@ def positions_table(found: Evaluation) -> Table:
     return table
 
 
-def ended_table(found: Evaluation) -> Table:
-    """Accepted length over the answers that ended by themselves, and how many did."""
-    table = Table("Drafter", "T", "Ended", "Length", box=None)
+def lengths_table(found: Evaluation) -> Table:
+    """Accepted length over all answers, and over those that ended by themselves.
+
+    Each with its standard error, by how the prompts differ.
+    """
+    table = Table("Drafter", "T", "Length", "Ended", "Length of those", box=None)
     for name, temperature in _rows(found):
         score = found.score(name, temperature)
         if score is not None:
-            ended = f"{score.ended}/{score.prompts}"
             table.add_row(
-                _plain(name), f"{temperature:g}", ended, _number(score.ended_accepted_length)
+                _plain(name),
+                f"{temperature:g}",
+                _length(score.accepted_length, score.accepted_length_error),
+                f"{score.ended}/{score.prompts}",
+                _length(score.ended_accepted_length, score.ended_accepted_length_error),
             )
     return table
 
@@ -88,6 +94,10 @@ def _cells(score: Score) -> list[str]:
 
 def _number(value: float | None, places: int = 2) -> str:
     return "-" if value is None else f"{value:.{places}f}"
+
+
+def _length(value: float | None, error: float | None) -> str:
+    return _number(value) if error is None else f"{_number(value)} ± {error:.2f}"
 
 
 def _times(value: float | None) -> str:

@@ -87,3 +87,17 @@ def test_failed_prompts_count_for_nobody() -> None:
     failed = Turn(EncodedPrompt("x", "chat", [1]), 0.0, {}, "one: too long")
     whole = score_turns([DRAFTER], [turn("a", "chat", 1.0), failed], seeded=False)[0]
     assert whole.prompts == 1
+
+
+def test_the_error_of_a_length_is_by_how_prompts_differ() -> None:
+    alike = [turn(name, "chat", 1.0) for name in "abcd"]
+    score = score_turns([DRAFTER], alike, seeded=False)[0]
+    assert (score.accepted_length, score.accepted_length_error) == (2.0, 0.0)
+    assert score_turns([DRAFTER], alike[:1], seeded=False)[0].accepted_length_error is None
+    # Ten tokens behind the first each, in 5 and in 10 rounds: 10 / 7.5 in all, off by 10 / 3 each.
+    prompt = EncodedPrompt("e", "chat", [1, 2, 3])
+    slow = rollout("one", prompt, 1.0, 10, list(range(11)), 0)
+    other = Turn(prompt, 0.0, {"baseline": slow, "one": slow})
+    score = score_turns([DRAFTER], [alike[0], other], seeded=False)[0]
+    assert score.accepted_length == pytest.approx(4 / 3)
+    assert score.accepted_length_error == pytest.approx((2 * 2 * (10 / 3) ** 2) ** 0.5 / 15)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from agentspark.evaluation.table import ended_table, kinds_table, positions_table, score_table
+from agentspark.evaluation.table import kinds_table, lengths_table, positions_table, score_table
 
 
 def test_names_from_files_are_neither_markup_nor_control_characters():
@@ -20,13 +20,15 @@ def test_names_from_files_are_neither_markup_nor_control_characters():
         score=lambda name, temperature, kind=None: SimpleNamespace(
             accepted_length=2.0, draft_tokens=1, verified_tokens=1, wasted_tokens=0, tokens_s=1.0,
             baseline_tokens_s=1.0, speedup=1.0, identical=1, comparable=1, conditional=[0.5],
-            ended=1, prompts=1, ended_accepted_length=1.0,
+            ended=1, prompts=1, ended_accepted_length=1.0, accepted_length_error=0.25,
+            ended_accepted_length_error=None,
         ),
     )  # fmt: skip
     console = Console(width=120, file=io.StringIO())
-    for make in (score_table, positions_table, ended_table, kinds_table):
+    for make in (score_table, positions_table, lengths_table, kinds_table):
         console.print(make(found))
 
     text = console.file.getvalue()
     assert text.count(r"[red]a\x1b[31m") == 5
     assert "\x1b" not in text
+    assert "2.00 ± 0.25" in text
