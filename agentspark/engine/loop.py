@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import logging
 import os
 import threading
@@ -38,11 +39,11 @@ class EngineLoop:
         self._closing = False
         self._death: EngineDiedError | None = None
         self._thread = threading.Thread(target=self._main, name="agentspark-loop", daemon=True)
-        self._thread.start()
         try:
+            self._thread.start()
             self._ready.wait()
         except BaseException:
-            self._closing = True
+            self._give_up()
             raise
         if self._failure is not None:
             self._thread.join()
@@ -90,6 +91,14 @@ class EngineLoop:
         if threading.current_thread() is not self._thread:
             self._thread.join()
         atexit.unregister(self.close)
+
+    def _give_up(self) -> None:
+        """End a build that nobody waits for any more (Ctrl-C): it would outlive Python."""
+        self._closing = True
+        if self._thread.is_alive():
+            thread = ctypes.c_ulong(self._thread.ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(SystemExit))
+            self._thread.join()
 
     def _main(self) -> None:
         try:
