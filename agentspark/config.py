@@ -15,7 +15,9 @@ Dtype = Literal["bfloat16", "float32"]
 class EngineConfig:
     """How an engine runs; what differs per request is in ``RequestOptions``.
 
-    ``dtype`` is the target's and the KV-cache's. ``block_tokens`` is the size of a KV block and
+    ``dtype`` is the target's and the KV-cache's; ``None`` takes bfloat16 where the device computes
+    in it and float32 elsewhere (twice the memory; processors without bfloat16 take three times as
+    long for it). ``block_tokens`` is the size of a KV block and
     the granularity of prefix sharing. ``kv_tokens`` is the pool's capacity in tokens; ``None``
     takes a device-dependent default. ``max_requests`` run at once, further ones queue.
     ``prefill_chunk`` bounds the prompt tokens of one turn of the loop. ``exact`` makes a token's
@@ -26,7 +28,7 @@ class EngineConfig:
     """
 
     device: str | None = None
-    dtype: Dtype = "bfloat16"
+    dtype: Dtype | None = None
     exact: bool = True
     block_tokens: int = 8
     kv_tokens: int | None = None
@@ -38,8 +40,8 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         """Reject values that cannot be (``ConfigError``)."""
-        if self.dtype not in ("bfloat16", "float32"):
-            raise ConfigError(f"dtype={self.dtype!r} is unknown: use bfloat16 or float32.")
+        if self.dtype not in ("bfloat16", "float32", None):
+            raise ConfigError(f"dtype={self.dtype!r} is unknown: use bfloat16, float32 or None.")
         if self.block_tokens < 8 or self.block_tokens & (self.block_tokens - 1):
             raise ConfigError(
                 f"block_tokens={self.block_tokens} cannot be used: give a power of two from 8."

@@ -104,7 +104,7 @@ def _results(work: Bench, load: float | None) -> Results:
             model=engine.target.name,
             drafter=engine.drafter_name,
             device=str(spec.device),
-            dtype=engine.config.dtype,
+            dtype=engine.dtype,
             exact=engine.config.exact,
             prompts_file=settings.prompts.name,
             prompts=len(work.prompts),

@@ -23,7 +23,7 @@ def measure(bench: Bench) -> Measurement:
     tokens = sum(len(run.token_ids) for pair in bench.pairs for run in pair.runs["baseline"])
     return Measurement(
         name="identical",
-        title=f"greedy outputs, accelerated and baseline the same ({mode}, {config.dtype})",
+        title=f"greedy outputs, accelerated and baseline the same ({mode}, {bench.engine.dtype})",
         unit="share",
         value=ratio(same, len(bench.pairs)),
         bar=1.0,

@@ -27,7 +27,7 @@ def measure(bench: Bench) -> Measurement:
     target = bench.engine.target
     with Reference(
         target.folder,
-        dtype=bench.engine.config.dtype,
+        dtype=bench.engine.dtype,
         device=str(target.spec.device),
         threads=torch.get_num_threads(),
     ) as reference:

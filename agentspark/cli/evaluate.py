@@ -50,7 +50,7 @@ def evaluate(
         str, typer.Option(help="Drafts verified a round: full, auto (scheduler) or a number.")
     ] = "full",
     exact: Exact = Switch.ON,
-    dtype: DtypeOption = Precision.BFLOAT16,
+    dtype: DtypeOption = Precision.AUTO,
     out: Annotated[
         Path | None, typer.Option(help="Folder for evaluation.json, .png and .svg.")
     ] = None,

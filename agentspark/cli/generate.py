@@ -57,7 +57,7 @@ def generate(
     verify: Verify = "auto",
     share_prefix: Annotated[Switch, typer.Option(help="Reuse cached prefixes.")] = Switch.ON,
     exact: Exact = Switch.ON,
-    dtype: DtypeOption = Precision.BFLOAT16,
+    dtype: DtypeOption = Precision.AUTO,
     concurrency: Annotated[int, typer.Option(min=1, help="Prompts in flight at once.")] = 1,
     ignore_eos: IgnoreEos = False,
     trace: Trace = None,

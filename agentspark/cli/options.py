@@ -20,8 +20,9 @@ class Switch(StrEnum):
 
 
 class Precision(StrEnum):
-    """The target's number format."""
+    """The target's number format; ``auto`` is bfloat16 where the device computes in it."""
 
+    AUTO = "auto"
     BFLOAT16 = "bfloat16"
     FLOAT32 = "float32"
 
@@ -52,7 +53,14 @@ Exact = Annotated[
     Switch,
     typer.Option("--exact", help="Same bits however a token is computed, so arms can be compared."),
 ]
-DtypeOption = Annotated[Precision, typer.Option("--dtype", help="Number format of the target.")]
+DtypeOption = Annotated[
+    Precision,
+    typer.Option(
+        "--dtype",
+        help="Number format of the target; auto: bfloat16 where the device computes in it, else "
+        "float32.",
+    ),
+]
 TraceTokens = Annotated[
     bool,
     typer.Option(
@@ -79,12 +87,16 @@ def parse_verify(value: str) -> Literal["auto", "full"] | int:
     raise typer.BadParameter(f"{value!r} is none of: auto, full, a whole number of drafts")
 
 
-def engine_config(*, exact: Switch, dtype: Precision = Precision.BFLOAT16) -> EngineConfig:
+def engine_config(*, exact: Switch, dtype: Precision = Precision.AUTO) -> EngineConfig:
     """The engine settings that the command line can change."""
     from agentspark.config import EngineConfig
 
-    name: Dtype = "float32" if dtype is Precision.FLOAT32 else "bfloat16"
-    return EngineConfig(exact=exact is Switch.ON, dtype=name)
+    names: dict[Precision, Dtype | None] = {
+        Precision.AUTO: None,
+        Precision.BFLOAT16: "bfloat16",
+        Precision.FLOAT32: "float32",
+    }
+    return EngineConfig(exact=exact is Switch.ON, dtype=names[dtype])
 
 
 def parse_numbers(value: str) -> tuple[float, ...]:

@@ -45,7 +45,7 @@ def replay(
     arms: Annotated[str, typer.Option(help="Which arms to run.")] = "baseline,accelerated",
     max_tokens: Annotated[int, typer.Option(help="Most tokens per step.")] = 128,
     exact: Exact = Switch.ON,
-    dtype: DtypeOption = Precision.BFLOAT16,
+    dtype: DtypeOption = Precision.AUTO,
     repeats: Annotated[int, typer.Option(min=1, help="How often each transcript runs.")] = 1,
     trace_tokens: TraceTokens = False,
 ) -> None:

@@ -79,7 +79,7 @@ def serve(
     temperature: Temperature = 1.0,
     max_tokens: MaxTokens = 2048,
     exact: Exact = Switch.ON,
-    dtype: DtypeOption = Precision.BFLOAT16,
+    dtype: DtypeOption = Precision.AUTO,
     device: Device = None,
     log_format: LogFormat = "text",
     log_texts: LogTexts = False,
@@ -160,7 +160,7 @@ def _plan(engine: Engine) -> str:
         drafts = f"{drafter.name}, blocks of {drafter.block_size}, and copies"
     lines = {
         "model": f"{engine.target.name}, context {engine.max_context} tokens",
-        "device": f"{spec.device}, {engine.config.dtype}, {exact}",
+        "device": f"{spec.device}, {engine.dtype}, {exact}",
         "memory": f"{stats.kv_bytes_total / 2**20:.0f} MiB of KV: {stats.total_blocks} blocks of "
         f"{stats.block_tokens}, {tokens} tokens",
         "drafts": drafts,

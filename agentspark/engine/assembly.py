@@ -16,6 +16,7 @@ from agentspark.drafting.loading import fingerprint_of, load_for_target
 from agentspark.dspark.costs import CostKey
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.memory import KVMemory
+from agentspark.engine.precision import DTYPES, device_of, dtype_of
 from agentspark.engine.probe import rows_are_exact
 from agentspark.engine.profiling import MOST_ROWS, EngineCosts
 from agentspark.engine.proposing import Proposing
@@ -63,12 +64,10 @@ def assemble(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     attention.register()
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
     target = load_target(
         model,
-        dtype=dtype,
-        device=device,
+        dtype=DTYPES[dtype_of(config)],
+        device=device_of(config),
         attn_implementation=attention.NAME,
         cache_dir=config.cache_dir,
     )
@@ -133,7 +132,7 @@ def _costs(
     key = CostKey(
         model=target.name,
         device=str(target.spec.device),
-        dtype=config.dtype,
+        dtype=dtype_of(config),
         threads=torch.get_num_threads(),
         buckets=runner.buckets(MOST_ROWS),
         drafter=None if drafter is None else drafter.name,

@@ -18,6 +18,7 @@ from agentspark.engine.calls import Calls
 from agentspark.engine.handle import Handle
 from agentspark.engine.intake import Intake
 from agentspark.engine.loop import EngineLoop
+from agentspark.engine.precision import dtype_of
 from agentspark.engine.proposing import DraftWatcher, RoundWatcher
 from agentspark.engine.recording import from_completion
 from agentspark.engine.request import Request
@@ -67,10 +68,11 @@ class Engine(Calls):
         self.target: Target = parts.target
         self.max_context = parts.max_context
         self.exact = parts.exact
+        self.dtype = dtype_of(self.config)
         self.drafter_name = None if parts.drafter is None else parts.drafter.name
         self._facts = EngineFacts(
             exact=parts.exact,
-            dtype=self.config.dtype,
+            dtype=self.dtype,
             device=str(parts.target.spec.device),
             environment=_environment(parts.target),
         )

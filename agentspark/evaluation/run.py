@@ -12,6 +12,7 @@ import torch
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import Verify
+from agentspark.engine.precision import dtype_of
 from agentspark.errors import ConfigError, DataError, DrafterError
 from agentspark.evaluation.contestants import Contestant, by_engine
 from agentspark.evaluation.results import Difference, Entrant, Evaluation, Score, Setup
@@ -155,7 +156,7 @@ def _setup(config: EvalConfig, found: Sequence[_Group]) -> Setup:
         temperatures=list(config.temperatures),
         seed=config.seed,
         verify=str(config.verify),
-        dtype=config.engine.dtype,
+        dtype=dtype_of(config.engine),
         exact=all(one.exact for one in found),
     )
 

@@ -15,6 +15,7 @@ from agentspark.cli.console import out as console
 from agentspark.cli.console import say, say_error
 from agentspark.cli.main import explain
 from agentspark.cli.options import Drafter, Model, drafter_name
+from agentspark.engine.precision import dtype_of
 from agentspark.errors import AgentSparkError
 from agentspark.trace.environment import describe_environment
 from benchmarks.bench import DATA, Settings
@@ -113,7 +114,7 @@ def _results(settings: Settings) -> Results:
             model=str(settings.model),
             drafter=None if settings.drafter is None else str(settings.drafter),
             device="cuda" if cuda else "cpu",
-            dtype=settings.config.dtype,
+            dtype=dtype_of(settings.config),
             exact=settings.config.exact,
             prompts_file=settings.prompts.name,
             prompts=len(read_chats(settings)),
