@@ -32,6 +32,7 @@ from agentspark.models.prepack import can_prepack, prepack
 from agentspark.models.target import Target, load_target
 
 _log = logging.getLogger(__name__)
+_PROCESS = os.getpid()
 
 # What the pool may take: of the free memory on a GPU, of all memory on a CPU.
 _GPU_SHARE = 0.8
@@ -63,6 +64,10 @@ def assemble(
     """Load and connect everything; see ``Engine.load`` for errors."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    elif os.getpid() != _PROCESS:
+        # A forked child's pool of threads is made anew at its first use, which must be one thread's
+        # alone: loading weights would come to it with several.
+        torch.set_num_threads(torch.get_num_threads())
     attention.register()
     target = load_target(
         model,
