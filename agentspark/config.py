@@ -16,8 +16,8 @@ class EngineConfig:
     """How an engine runs; what differs per request is in ``RequestOptions``.
 
     ``dtype`` is the target's and the KV-cache's; ``None`` takes bfloat16 where the device computes
-    in it and float32 elsewhere (twice the memory; processors without bfloat16 take three times as
-    long for it). ``block_tokens`` is the size of a KV block and
+    in it and float32 elsewhere (twice the memory; processors without bfloat16 take several times
+    as long for it). ``block_tokens`` is the size of a KV block and
     the granularity of prefix sharing. ``kv_tokens`` is the pool's capacity in tokens; ``None``
     takes a device-dependent default. ``max_requests`` run at once, further ones queue.
     ``prefill_chunk`` bounds the prompt tokens of one turn of the loop. ``exact`` makes a token's
