@@ -6,7 +6,6 @@ import json
 import math
 import socket
 import threading
-import time
 
 import httpx
 import pytest
@@ -324,57 +323,6 @@ def test_metrics_tell_why_generations_did_not_end(served, monkeypatch):
     assert {finish: count(finish) - before[finish] for finish in finishes} == {
         "cancelled": 1, "deadline": 2, "error": 1,
     }  # fmt: skip
-
-
-def test_a_stopping_server_drains_then_cancels(make_engine):
-    body = {"model": MODEL, "messages": [{"role": "user", "content": "a"}], "stream": True, **LONG}
-    short = {**body, "max_tokens": 60, "temperature": 0}
-    said: dict[str, str] = {}
-    with serving(make_engine(), drain_s=0.0) as running:
-        url = f"{running.url}/v1/chat/completions"
-        with httpx.stream("POST", url, json=body, timeout=60) as response:
-            lines = response.iter_lines()
-            next(lines)
-            running.server.should_exit = True
-            said["cut"] = "".join(lines)
-        running.thread.join(30)
-        assert not running.engine.alive
-    assert '"code":"shutting_down"' in said["cut"]
-    with serving(make_engine(), drain_s=30.0) as running:
-        url = f"{running.url}/v1/chat/completions"
-        with httpx.stream("POST", url, json=short, timeout=60) as response:
-            lines = response.iter_lines()
-            next(lines)
-            running.server.should_exit = True
-            time.sleep(0.3)
-            said["drained"] = "".join(lines)
-    assert '"finish_reason":"length"' in said["drained"]
-    assert said["drained"].endswith("[DONE]")
-
-
-def test_while_it_drains_it_says_so(served):
-    service = served.app.service
-    service.draining = True
-    try:
-        refused = served.chat()
-        assert refused.status_code == 503
-        assert refused.json()["error"]["code"] == "shutting_down"
-        assert "retry-after" in refused.headers
-        assert httpx.get(f"{served.url}/health/ready").status_code == 503
-        assert httpx.get(f"{served.url}/health/live").status_code == 200
-    finally:
-        service.draining = False
-    assert served.chat().status_code == 200
-
-
-def test_a_dead_engine_is_said_to_be_dead(make_engine):
-    with serving(make_engine()) as running:
-        running.engine.close()
-        response = running.chat()
-        assert response.status_code == 503
-        assert response.json()["error"]["code"] == "engine_unavailable"
-        assert httpx.get(f"{running.url}/health/live").status_code == 503
-        assert running.app.service.admission.taken == 0
 
 
 def test_many_clients_at_once_get_their_own_answers(served):
