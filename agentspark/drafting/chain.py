@@ -7,22 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agentspark.drafting.depth import usual_drafts
 from agentspark.drafting.drafter import ContextRows, DraftRequest
 from agentspark.drafting.drawing import BlockDraw
-from agentspark.drafting.dspark import SHARED_INPUT
+from agentspark.drafting.paged import PagedDrafter
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.model import ChainModel
 from agentspark.kv.attention import attend
-from agentspark.kv.batch import AttentionBatch, Segment, token_slots
-from agentspark.kv.store import KVStore, LayerKV, LayerShape
-from agentspark.models.prepack import PackedLinear, can_prepack, prepack
+from agentspark.kv.batch import Segment, token_slots
+from agentspark.kv.store import LayerKV, LayerShape
 
 # Places in ``KVStore.drafter``.
 _ATTENTION, _FEATURES = 0, 1
 
 
-class ChainDrafter:
+class ChainDrafter(PagedDrafter[ChainModel]):
     """A ``Drafter`` of the families ``eagle3`` and ``mtp``.
 
     Beside the layer's keys and values it keeps every token's feature (as the "keys" and "values"
@@ -31,20 +29,6 @@ class ChainDrafter:
     """
 
     confident = False
-
-    def __init__(self, model: ChainModel, name: str) -> None:
-        self.name = name
-        self.config = model.config
-        self.block_size = model.config.block_size
-        self._model = model
-        self._store: KVStore | None = None
-        assert model.embed is not None, "the target's matrices are attached before drafting"
-        assert model.lm_head is not None, "the target's matrices are attached before drafting"
-        self._device, self._dtype = model.embed.device, model.embed.dtype
-        self._lm_head: torch.nn.Module | None = None
-        if can_prepack(model):
-            self._lm_head = PackedLinear(model.lm_head, None)
-            prepack(model, shared_input=SHARED_INPUT)
 
     @property
     def kv_shapes(self) -> list[LayerShape]:
@@ -55,10 +39,6 @@ class ChainDrafter:
             LayerShape(1, own.hidden_size // 2),
         ]
 
-    def bind(self, store: KVStore) -> None:
-        """See ``Drafter.bind``."""
-        self._store = store
-
     @torch.inference_mode()
     def append(self, features: Tensor, rows: ContextRows) -> None:
         """See ``Drafter.append``."""
@@ -68,10 +48,6 @@ class ChainDrafter:
         embedded = self._model.token_inputs(rows.tokens)
         k, v = backbone.key_value(embedded, before, rows.positions)
         store.drafter[_ATTENTION].write(rows.slots, k, v)
-
-    def usual_drafts(self, requests: int) -> int:
-        """See ``Drafter.usual_drafts``."""
-        return usual_drafts(requests, self.block_size, self._device)
 
     @torch.inference_mode()
     def propose(
@@ -84,7 +60,7 @@ class ChainDrafter:
         tokens = torch.tensor([request.anchor for request in requests], device=self._device)
         for k in range(steps):
             feature = self._step(requests, k, model.token_inputs(tokens), feature)
-            tokens = drawn.choose(self._logits(model.backbone.hidden(feature)))
+            tokens = drawn.choose(self._base_logits(model.backbone.hidden(feature)))
         unknown = [[1.0] * steps] * len(requests)
         return drawn.proposals(unknown, self.config.family)
 
@@ -103,17 +79,9 @@ class ChainDrafter:
         self, requests: Sequence[DraftRequest], k: int, embedded: Tensor, before: Tensor
     ) -> Tensor:
         """Step ``k`` of all chains: features ``[B, d]`` of the tokens behind ``k`` drafts."""
-        store = self._pool()
-        layer = store.drafter[_ATTENTION]
-        batch = AttentionBatch(
-            segments=[Segment(i, 1, r.context + k, r.blocks) for i, r in enumerate(requests)],
-            rows=len(requests),
-            block_tokens=store.block_tokens,
-            scratch_slot=store.scratch_slot,
-            exact=False,
-            dtype=self._dtype,
-            device=self._device,
-        )
+        layer = self._pool().drafter[_ATTENTION]
+        segments = [Segment(i, 1, r.context + k, r.blocks) for i, r in enumerate(requests)]
+        batch = self._attention(segments, len(requests))
 
         def paged(q: Tensor, keys: Tensor, values: Tensor, _: int, /) -> Tensor:
             layer.write(batch.slots, keys, values)
@@ -121,16 +89,6 @@ class ChainDrafter:
 
         positions = torch.tensor([r.context + k for r in requests], device=self._device)
         return self._model.backbone.step(embedded, before, positions, paged)
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        if self._lm_head is None:
-            return self._model.base_logits(hidden)
-        logits: Tensor = self._lm_head(hidden)
-        return self._model.capped(logits)
-
-    def _pool(self) -> KVStore:
-        assert self._store is not None, "the drafter is bound to a pool before it is used"
-        return self._store
 
 
 def _keep(layer: LayerKV, slots: Tensor, features: Tensor) -> None:

@@ -7,47 +7,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agentspark.drafting.depth import usual_drafts
 from agentspark.drafting.drafter import ContextRows, DraftRequest
 from agentspark.drafting.drawing import BlockDraw
+from agentspark.drafting.paged import PagedDrafter
 from agentspark.drafting.proposal import Proposal
 from agentspark.dspark.calibration import Temperatures
 from agentspark.dspark.model import DSparkModel
 from agentspark.kv.attention import attend
-from agentspark.kv.batch import AttentionBatch, Segment
-from agentspark.kv.store import KVStore, LayerShape
-from agentspark.models.prepack import PackedLinear, can_prepack, prepack
-
-# The drafter's keys and values of its context come without queries, so these two go together.
-SHARED_INPUT = (("k_proj", "v_proj"), ("gate_proj", "up_proj"))
+from agentspark.kv.batch import Segment
+from agentspark.kv.store import LayerShape
 
 
-class DSparkDrafter:
+class DSparkDrafter(PagedDrafter[DSparkModel]):
     """A ``Drafter`` of the families ``dspark`` and ``dflash``."""
 
     def __init__(self, model: DSparkModel, temperatures: Temperatures, name: str) -> None:
-        self.name = name
-        self.config = model.config
-        self.block_size = model.config.block_size
+        super().__init__(model, name)
         self.confident = model.confidence_head is not None
-        self._model = model
         self.temperatures = temperatures
-        self._store: KVStore | None = None
-        assert model.lm_head is not None, "the target's matrices are attached before drafting"
-        self._lm_head: torch.nn.Module | None = None
-        if can_prepack(model):
-            self._lm_head = PackedLinear(model.lm_head, None)
-            prepack(model, shared_input=SHARED_INPUT)
 
     @property
     def kv_shapes(self) -> list[LayerShape]:
         """Keys and values of every draft layer."""
         own = self.config
         return [LayerShape(own.num_key_value_heads, own.head_dim)] * own.num_hidden_layers
-
-    def bind(self, store: KVStore) -> None:
-        """See ``Drafter.bind``."""
-        self._store = store
 
     @torch.inference_mode()
     def append(self, features: Tensor, rows: ContextRows) -> None:
@@ -59,10 +42,6 @@ class DSparkDrafter:
             store.drafter, backbone.context_kv(context, rows.positions), strict=True
         ):
             layer.write(rows.slots, k, v)
-
-    def usual_drafts(self, requests: int) -> int:
-        """See ``Drafter.usual_drafts``."""
-        return usual_drafts(requests, self.block_size, self._device)
 
     @torch.inference_mode()
     def propose(
@@ -86,15 +65,7 @@ class DSparkDrafter:
             Segment(index * size, size, request.context, request.blocks, causal=False)
             for index, request in enumerate(requests)
         ]
-        batch = AttentionBatch(
-            segments=segments,
-            rows=len(requests) * size,
-            block_tokens=store.block_tokens,
-            scratch_slot=store.scratch_slot,
-            exact=False,
-            dtype=self._dtype,
-            device=self._device,
-        )
+        batch = self._attention(segments, len(requests) * size)
 
         def paged(q: Tensor, k: Tensor, v: Tensor, layer: int, /) -> Tensor:
             store.drafter[layer].write(batch.slots, k, v)
@@ -104,12 +75,6 @@ class DSparkDrafter:
         positions = (starts + torch.arange(size, device=self._device)).flatten()
         inputs = self._model.block_inputs(anchors, drafts)
         return self._model.backbone.block_hidden(inputs, positions, paged)
-
-    def _base_logits(self, hidden: Tensor) -> Tensor:
-        if self._lm_head is None:
-            return self._model.base_logits(hidden)
-        logits: Tensor = self._lm_head(hidden)
-        return self._model.capped(logits)
 
     def _sequential_stage(
         self,
@@ -138,17 +103,3 @@ class DSparkDrafter:
         before = torch.cat([anchors[:, None], tokens[:, :-1]], dim=1)
         embedded = None if model.markov_head is None else model.markov_head.previous(before)
         return self.temperatures.survival(model.confidence_head(hidden, embedded))
-
-    @property
-    def _device(self) -> torch.device:
-        assert self._model.embed is not None, "the target's matrices are attached before drafting"
-        return self._model.embed.device
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        assert self._model.embed is not None, "the target's matrices are attached before drafting"
-        return self._model.embed.dtype
-
-    def _pool(self) -> KVStore:
-        assert self._store is not None, "the drafter is bound to a pool before it is used"
-        return self._store
