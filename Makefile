@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Tests run in so many processes of one thread each: they gain more from processes than from threads.
+JOBS   ?= 2
 TORCH  := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: setup test lint format demo bench clean
@@ -23,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	@touch $(STAMP)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

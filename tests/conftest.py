@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from agentspark.engine.result import Completion
     from agentspark.train.store import FeatureStore
     from tests.family_drafters import FamilyDir
+
+# Processes of ``pytest -n`` share the cores, and so do the commands that they start.
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1)
+os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 
 # The machine may be busy: how long one example takes says nothing.
 settings.register_profile("agentspark", deadline=None)
@@ -53,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _same_start() -> Iterator[None]:
-    """Seed every generator, and keep torch to two threads where it is loaded at all."""
+    """Seed every generator, and give torch as many threads as a test starts with."""
     random.seed(0)
     if "torch" in sys.modules:
         import numpy
@@ -61,7 +66,7 @@ def _same_start() -> Iterator[None]:
 
         numpy.random.seed(0)
         torch.manual_seed(0)
-        torch.set_num_threads(min(2, torch.get_num_threads()))
+        torch.set_num_threads(THREADS)
     yield
 
 

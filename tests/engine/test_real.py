@@ -36,8 +36,8 @@ QUESTIONS = (
 
 @pytest.fixture(scope="module")
 def engine(smollm2_dir: Path) -> Iterator[Engine]:
-    """The default target with the drafter that ships for it."""
-    config = EngineConfig(kv_tokens=16384)
+    """The default target with the drafter that ships for it, on two threads in any case."""
+    config = EngineConfig(kv_tokens=16384, threads=2)
     with Engine.load(smollm2_dir, config=config) as loaded:
         yield loaded
 
