@@ -53,7 +53,7 @@ class PagedDrafter(Generic[Model]):
         return self._model.capped(logits)
 
     def _attention(self, segments: Sequence[Segment], rows: int) -> AttentionBatch:
-        """A forward of ``rows`` rows over the pool; drafts need not have the same bits each time."""
+        """What a forward of ``rows`` rows reads of the pool. Drafts need no exact bits."""
         store = self._pool()
         return AttentionBatch(
             segments=list(segments),

@@ -21,6 +21,11 @@ from agentspark.files import write_json
 
 SCHEMA = 3
 
+# A size is run again for so long at most.
+_ENOUGH_S = 0.5
+# So long a start waits for larger sizes, which takes a large model on a CPU minutes.
+_PATIENCE_S = 20.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostKey:
@@ -157,22 +162,43 @@ def profile(
     """Measure a table: ``run(rows)`` is one target forward, ``draft(n)`` one drafting of ``n``.
 
     Both must return only when the work is done (synchronise a GPU inside). One warm-up each,
-    then ``repeats`` rounds over all sizes in turn, so that drift meets all of them alike; the
-    median of each counts.
+    then up to ``repeats`` turns over all sizes, so that drift meets all of them alike; the median
+    of each counts. What takes long is run less often, at last by its warm-up alone; after
+    ``_PATIENCE_S`` the larger numbers of ``rows`` are left to the curve.
     """
-    jobs = [(run, n) for n in rows] + [(draft, n) for n in drafted if draft is not None]
-    taken: list[list[float]] = [[] for _ in jobs]
-    for job, n in jobs:
-        job(n)
-    for _ in range(max(repeats, 1)):
-        for (job, n), times in zip(jobs, taken, strict=True):
-            start = clock()
-            job(n)
-            times.append(clock() - start)
-    medians = [statistics.median(times) for times in taken]
-    forward = dict(zip(rows, medians, strict=False))
-    drafting = dict(zip(drafted, medians[len(rows) :], strict=False))
-    return CostTable(forward, drafting or None, buckets=buckets)
+    begun = clock()
+    forward: dict[int, list[float]] = {}
+    drafting: dict[int, list[float]] = {}
+    for n in drafted if draft is not None else ():
+        drafting[n] = [_timed(draft, n, clock)]
+    for n in sorted(rows):
+        if forward and clock() - begun > _PATIENCE_S:
+            break
+        forward[n] = [_timed(run, n, clock)]
+    jobs = [(run, n, times, _turns(times[0], repeats)) for n, times in forward.items()]
+    if draft is not None:
+        jobs += [(draft, n, times, _turns(times[0], repeats)) for n, times in drafting.items()]
+    for turn in range(repeats):
+        for job, n, times, turns in jobs:
+            if turn < turns:
+                times.append(_timed(job, n, clock))
+    return CostTable(_medians(forward), _medians(drafting) or None, buckets=buckets)
+
+
+def _timed(job: Callable[[int], None], n: int, clock: Callable[[], float]) -> float:
+    start = clock()
+    job(n)
+    return clock() - start
+
+
+def _turns(first: float, repeats: int) -> int:
+    """How often a job is run again that has taken ``first`` seconds."""
+    return repeats if first * repeats <= _ENOUGH_S else int(_ENOUGH_S / first)
+
+
+def _medians(taken: Mapping[int, Sequence[float]]) -> dict[int, float]:
+    """The median of each size, its warm-up left out where there is more."""
+    return {n: statistics.median(times[1:] or times) for n, times in taken.items()}
 
 
 def _plain(key: CostKey) -> dict[str, object]:

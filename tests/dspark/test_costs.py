@@ -169,3 +169,27 @@ def test_profile_takes_medians_of_interleaved_runs() -> None:
     assert calls == [2, 4] * 4
     assert table.seconds(2) == pytest.approx(0.02)
     assert table.seconds(4, 1) == pytest.approx(0.041)
+
+
+def test_profile_spends_little_on_what_takes_long() -> None:
+    now, calls = 0.0, []
+
+    def run(rows: int) -> None:
+        nonlocal now
+        calls.append(rows)
+        now += rows / 10
+
+    table = profile(run, [64, 1, 2, 4, 160, 320], 5, clock=lambda: now)
+    assert [calls.count(n) for n in (1, 2, 4, 64, 160, 320)] == [6, 3, 2, 1, 1, 0]
+    assert table.seconds(64) == pytest.approx(6.4)
+    assert table.seconds(320) == pytest.approx(32.0)
+
+
+def test_profile_measures_one_size_however_long_it_takes() -> None:
+    now = 0.0
+
+    def run(rows: int) -> None:
+        nonlocal now
+        now += 50.0 * rows
+
+    assert profile(run, [4, 8], 5, clock=lambda: now).seconds(4) == pytest.approx(200.0)
