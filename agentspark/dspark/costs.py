@@ -166,23 +166,23 @@ def profile(
     of each counts. What takes long is run less often, at last by its warm-up alone; after
     ``_PATIENCE_S`` the larger numbers of ``rows`` are left to the curve.
     """
-    begun = clock()
-    forward: dict[int, list[float]] = {}
-    drafting: dict[int, list[float]] = {}
-    for n in drafted if draft is not None else ():
-        drafting[n] = [_timed(draft, n, clock)]
-    for n in sorted(rows):
-        if forward and clock() - begun > _PATIENCE_S:
+    begun, sizes = clock(), sorted(rows)
+    drafts = [(draft, n) for n in drafted if draft is not None]
+    jobs = [*drafts, *((run, n) for n in sizes)]
+    taken: list[list[float]] = []
+    for job, n in jobs:
+        if len(taken) > len(drafts) and clock() - begun > _PATIENCE_S:
             break
-        forward[n] = [_timed(run, n, clock)]
-    jobs = [(run, n, times, _turns(times[0], repeats)) for n, times in forward.items()]
-    if draft is not None:
-        jobs += [(draft, n, times, _turns(times[0], repeats)) for n, times in drafting.items()]
+        taken.append([_timed(job, n, clock)])
     for turn in range(repeats):
-        for job, n, times, turns in jobs:
-            if turn < turns:
+        for (job, n), times in zip(jobs, taken, strict=False):
+            if turn < _turns(times[0], repeats):
                 times.append(_timed(job, n, clock))
-    return CostTable(_medians(forward), _medians(drafting) or None, buckets=buckets)
+    # A warm-up counts only where it is all there is.
+    medians = [statistics.median(times[1:] or times) for times in taken]
+    forward = dict(zip(sizes, medians[len(drafts) :], strict=False))
+    drafting = {n: seconds for (_, n), seconds in zip(drafts, medians, strict=False)}
+    return CostTable(forward, drafting or None, buckets=buckets)
 
 
 def _timed(job: Callable[[int], None], n: int, clock: Callable[[], float]) -> float:
@@ -194,11 +194,6 @@ def _timed(job: Callable[[int], None], n: int, clock: Callable[[], float]) -> fl
 def _turns(first: float, repeats: int) -> int:
     """How often a job is run again that has taken ``first`` seconds."""
     return repeats if first * repeats <= _ENOUGH_S else int(_ENOUGH_S / first)
-
-
-def _medians(taken: Mapping[int, Sequence[float]]) -> dict[int, float]:
-    """The median of each size, its warm-up left out where there is more."""
-    return {n: statistics.median(times[1:] or times) for n, times in taken.items()}
 
 
 def _plain(key: CostKey) -> dict[str, object]:
