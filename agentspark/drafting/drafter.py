@@ -125,3 +125,6 @@ class Drafter(Protocol):
         self, requests: Sequence[DraftRequest], drafts: int | None = None
     ) -> list[Proposal]:
         """``drafts`` drafts (``None``: ``block_size``) for each request, in one pass."""
+
+    def release(self) -> None:
+        """Give the weights' memory back; it will not be asked again."""

@@ -79,6 +79,10 @@ class GuardedDrafter:
                 self._give_up("drafting")
         return [Proposal() for _ in requests]
 
+    def release(self) -> None:
+        """See ``Drafter``."""
+        self._drafter.release()
+
     def _give_up(self, doing: str) -> None:
         self.failed = True
         _log.exception(

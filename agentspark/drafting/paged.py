@@ -12,6 +12,7 @@ from agentspark.drafting.depth import usual_drafts
 from agentspark.dspark.model import DraftModel
 from agentspark.kv.batch import AttentionBatch, Segment
 from agentspark.kv.store import KVStore
+from agentspark.models.modules import drop_weights
 from agentspark.models.prepack import PackedLinear, can_prepack, prepack
 
 # The drafter's keys and values of its context come without queries, so these two go together.
@@ -44,6 +45,12 @@ class PagedDrafter(Generic[Model]):
     def usual_drafts(self, requests: int) -> int:
         """See ``Drafter.usual_drafts``."""
         return usual_drafts(requests, self.block_size, self._device)
+
+    def release(self) -> None:
+        """See ``Drafter.release``."""
+        drop_weights(self._model)
+        if self._lm_head is not None:
+            drop_weights(self._lm_head)
 
     def _base_logits(self, hidden: Tensor) -> Tensor:
         """``DraftModel.base_logits``, by the packed head where there is one."""

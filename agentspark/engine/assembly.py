@@ -28,6 +28,7 @@ from agentspark.kv.blocks import BlockPool
 from agentspark.kv.prefix import PrefixTree
 from agentspark.kv.store import KVStore, LayerShape, bytes_per_token
 from agentspark.models.cache import cache_folder
+from agentspark.models.modules import drop_weights
 from agentspark.models.prepack import can_prepack, prepack
 from agentspark.models.target import Target, load_target
 
@@ -56,6 +57,18 @@ class Parts:
     costs: EngineCosts
     max_context: int
     exact: bool
+
+    def release(self) -> None:
+        """Give back the memory of the weights and of the pool.
+
+        Whoever closes an engine to load another may well hold the first one still, and neither
+        has to wait for Python to find that the rest is not needed.
+        """
+        self.turn.runner.close()
+        self.store.release()
+        drop_weights(self.target.model)
+        if self.drafter is not None:
+            self.drafter.release()
 
 
 def assemble(

@@ -182,15 +182,15 @@ class Engine(Calls):
         return path
 
     def close(self) -> None:
-        """Cancel what runs, end the loop, close the trace. May be called again.
+        """Cancel what runs, end the loop, close the trace, free the memory. May be called again.
 
         A forked child has nothing to close: all of it is its parent's.
         """
         if self._loop.left_behind:
             return
         self._loop.close()
-        self._parts.turn.runner.close()
         self._parts.costs.save()
+        self._parts.release()
         if self._recorder is not None:
             self._recorder.close()
 

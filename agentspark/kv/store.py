@@ -111,6 +111,11 @@ class KVStore:
                 layer.v[:, target] = layer.v[:, source]
             at += count
 
+    def release(self) -> None:
+        """Give the memory back; nothing is read or written any more."""
+        for layer in self._own:
+            layer.k, layer.v = layer.k.new_empty(0), layer.v.new_empty(0)
+
     @property
     def scratch_slot(self) -> int:
         """A slot that belongs to no block: what is read to fill up is read there."""

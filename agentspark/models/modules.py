@@ -50,6 +50,14 @@ def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.Module
     return layers
 
 
+def drop_weights(model: nn.Module) -> None:
+    """Give back the memory of a model that will not be called again, whoever still holds it."""
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name in tensors:
+                tensors[name] = None
+
+
 def logit_cap(model: PreTrainedModel) -> float | None:
     """Return what the target caps its logits at, if it does (``c tanh(z / c)``)."""
     cap = getattr(model.config, "final_logit_softcapping", None)
