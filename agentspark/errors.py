@@ -27,7 +27,8 @@ AgentSparkError
 │   ├── TraceWriteError         the trace file cannot be written (disk full, no permission)
 │   ├── TraceFormatError        a line is not a record of a known schema version
 │   ├── PairingError            the arms of a comparison do not match
-│   └── ArmFailedError          a compared script failed, or recorded nothing, in one arm
+│   ├── ArmFailedError          a compared script failed, or recorded nothing, in one arm
+│   └── SpanExportError         a collector did not take the spans of a trace
 ├── DataError                   an input file (prompts, transcripts, prices) is wrong
 └── TrainError                  training cannot start or go on
     ├── DivergedError           the loss is not finite; the last good checkpoint is kept
@@ -180,6 +181,10 @@ class PairingError(TraceError):
 
 class ArmFailedError(TraceError):
     """A compared script failed, or recorded no model call, in one arm."""
+
+
+class SpanExportError(TraceError):
+    """An OpenTelemetry collector did not take the spans of a trace."""
 
 
 class DataError(AgentSparkError):

@@ -16,6 +16,7 @@ from agentspark.cli.generate import generate
 from agentspark.cli.pull import pull
 from agentspark.cli.replay import replay
 from agentspark.cli.serve import serve
+from agentspark.cli.spans import spans
 from agentspark.cli.train import train
 
 app = typer.Typer(
@@ -58,3 +59,4 @@ app.command("eval")(evaluate)
 app.command()(export)
 app.command()(pull)
 app.command()(serve)
+app.command()(spans)

@@ -1,0 +1,37 @@
+"""``agentspark spans``: trace files to an OpenTelemetry collector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentspark.cli.console import say
+from agentspark.cli.extras import require
+
+
+def spans(
+    traces: Annotated[list[Path], typer.Argument(help="Trace files.")],
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="The collector's URL for traces; otherwise OTEL_EXPORTER_OTLP_ENDPOINT, or "
+            "http://localhost:4318/v1/traces."
+        ),
+    ] = None,
+    service: Annotated[str, typer.Option(help="The name to list the spans under.")] = "agentspark",
+) -> None:
+    """Send trace files to an OpenTelemetry collector: a span per run, below it one per model call.
+
+    Ids follow from the records, so a file may be sent again when it has grown.
+    """
+    require("otel", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+    from agentspark.trace.otlp import send
+    from agentspark.trace.reader import read_traces
+    from agentspark.trace.spans import spans_of
+
+    files = read_traces(traces)
+    made = spans_of((record for file in files for record in file.records), service=service)
+    send(made, endpoint)
+    say(f"Sent {len(made)} spans of {sum(len(file.records) for file in files)} calls.")
