@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentspark.cli.console import say
-from agentspark.cli.options import Drafter, Model, Source, drafter_name
+from agentspark.cli.options import (
+    Drafter,
+    DtypeOption,
+    Model,
+    Precision,
+    Source,
+    Switch,
+    drafter_name,
+    engine_config,
+)
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
@@ -30,6 +39,7 @@ def chat(
     temperature: Annotated[float, typer.Option(help="0 takes the most likely token.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Seed for sampling.")] = None,
     speculation: Annotated[Source, typer.Option(help="Where drafts come from.")] = Source.AUTO,
+    dtype: DtypeOption = Precision.AUTO,
 ) -> None:
     """Talk to a model; answers go to stdout, their figures to stderr."""
     from agentspark.engine.engine import Engine
@@ -41,7 +51,8 @@ def chat(
     options = RequestOptions(speculation=speculation.value)
     sampling.validate()
     messages = [{"role": "system", "content": system}] if system else []
-    with Engine.load(model, drafter=drafter_name(drafter)) as engine:
+    config = engine_config(exact=Switch.ON, dtype=dtype)
+    with Engine.load(model, drafter=drafter_name(drafter), config=config) as engine:
         if prompt is not None:
             _answer(engine, [*messages, {"role": "user", "content": prompt}], sampling, options)
             return

@@ -120,17 +120,22 @@ def _problem(config: PreTrainedConfig) -> str | None:
     return None
 
 
-def check_layers(config: PreTrainedConfig, name: str) -> None:
-    """Raise ``UnsupportedModelError`` for what only the built model shows; no weights are needed.
-
-    The decoder must have its layers in ``layers``, attention without learned sinks, and keys and
-    values whose shapes can be read.
-    """
+def outline(config: PreTrainedConfig) -> PreTrainedModel:
+    """Build the model of a config on the meta device: its layers and shapes, without weights."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return model
+
+
+def check_layers(model: PreTrainedModel, name: str) -> None:
+    """Raise ``UnsupportedModelError`` for what only the built model shows; it needs no weights.
+
+    The decoder must have its layers in ``layers``, attention without learned sinks, and keys and
+    values whose shapes can be read.
+    """
     decoder_layers(model, name)
     if any(key.endswith(".sinks") for key, _ in model.named_parameters()):
         raise UnsupportedModelError(

@@ -11,7 +11,8 @@ from agentspark.errors import ConfigError, ModelFormatError, UnsupportedModelErr
 from agentspark.models.chat import ChatTokenizer
 from agentspark.models.progress import no_library_bars, no_library_reports
 from agentspark.models.resolve import model_name, resolve_target
-from agentspark.models.spec import TargetSpec, check_config, check_layers
+from agentspark.models.room import check_room
+from agentspark.models.spec import TargetSpec, check_config, check_layers, outline
 from agentspark.models.text_part import text_part
 
 if TYPE_CHECKING:
@@ -44,16 +45,19 @@ def load_target(
     ``dtype`` ``None`` keeps the checkpoint's. ``attn_implementation`` is a name known to
     transformers' attention interface, ``None`` its default. No code from the model's files is run
     and only safetensors are read. Raises ``ModelNotFoundError``, ``ModelFormatError``,
-    ``UnsupportedModelError``, or ``ConfigError`` for a device that is not there.
+    ``UnsupportedModelError``, or ``ConfigError`` for a device that is not there and for weights
+    that do not fit in the free memory.
     """
     place = _device(device)
     folder = resolve_target(name, cache_dir=cache_dir)
     shown = model_name(name)
     config, renamed = text_part(_read_config(folder))
     check_config(config, shown)
-    check_layers(config, shown)
+    shapes = outline(config)
+    check_layers(shapes, shown)
     for file in sorted(folder.glob("*.safetensors")):
         check_safetensors(file)
+    check_room(shapes, dtype, shown)
     tokenizer = _read_tokenizer(folder)
     model = _read_model(folder, config, renamed, dtype, attn_implementation)
     model = model.to(place).eval().requires_grad_(False)  # type: ignore[arg-type]
