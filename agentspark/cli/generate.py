@@ -74,6 +74,7 @@ def generate(
     sampling = SamplingParams(
         max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_eos=ignore_eos
     )
+    _check_out(out, prompts)
     sharing = share_prefix is Switch.ON
     options = RequestOptions(
         speculation=speculation.value, verify=parse_verify(verify), share_prefix=sharing
@@ -101,6 +102,14 @@ def generate(
             bar.advance(task)
         elapsed_s = time.perf_counter() - started
     _summary(answers, elapsed_s, out)
+
+
+def _check_out(out: Path, prompts: Path) -> None:
+    """A usage error for an ``out`` that could not be written at the end, or had better not be."""
+    if out.is_dir():
+        raise typer.BadParameter(f"--out {out} is a folder: name a file in it")
+    if out.exists() and prompts.exists() and out.samefile(prompts):
+        raise typer.BadParameter("--out is the prompts' own file: answers would take its place")
 
 
 def _summary(answers: list[Answer], elapsed_s: float, out: Path) -> None:

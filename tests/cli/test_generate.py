@@ -129,6 +129,17 @@ def test_options_that_cannot_be_served_end_it_before_loading(cli, jsonl, tmp_pat
     assert not (tmp_path / "o").exists()
 
 
+def test_an_out_that_could_not_be_written_at_the_end_is_refused_at_the_start(
+    cli, prompts, tmp_path
+):
+    before = prompts.read_text()
+    for out in (tmp_path, prompts):
+        said = cli("generate", "--model", "none", "--prompts", prompts, "--out", out)
+        assert said.code == 2
+        assert "--out" in said.err
+    assert prompts.read_text() == before
+
+
 def test_ctrl_c_leaves_whole_lines_and_no_final_file(tiny_target_dir, jsonl, tmp_path, read_jsonl):
     prompts = jsonl("many.jsonl", *({"id": n, "messages": HELLO} for n in range(500)))
     out = tmp_path / "out.jsonl"
