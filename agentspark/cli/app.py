@@ -23,6 +23,7 @@ app = typer.Typer(
     name="agentspark",
     help="Run an agent's model calls faster on your own machine, and see what each step gained.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +57,11 @@ def compare(
     from agentspark.trace.cost import PriceTable
 
     command: list[str] | None = ctx.meta[_COMMAND]
+    if files and _is_command(files[0]):
+        words = shlex.join(str(file) for file in files)
+        raise typer.BadParameter(
+            f"a command to run stands after '--': agentspark compare -- {words}"
+        )
     if bool(files) == (command is not None) or command == [] or len(files or []) > 2:
         raise typer.BadParameter(
             "give one or two trace files or, after '--', the command to run in both arms"
@@ -82,6 +89,12 @@ def compare(
             named = {} if title is None else {"title": title}
             comparison = compare_files(first, second, folder, prices=table, **named)
     show(comparison)
+
+
+def _is_command(file: Path) -> bool:
+    """Whether what should be a trace file is a script or a program: the ``--`` was forgotten."""
+    program = not file.exists() and shutil.which(file) is not None
+    return program or file.suffix == ".py"
 
 
 def _before(arm: Arm, repeat: int) -> None:

@@ -59,10 +59,12 @@ def run_arm(
         ) from error
     seconds = time.monotonic() - started
     if code != 0:
+        printed = _tail(logs["stderr"]) or _tail(logs["stdout"])
+        told = f"The end of what it printed (all of it: {logs['stderr']}):\n{printed}"
         raise ArmFailedError(
             f"{_shown(command)} failed in the {arm} arm, repetition {repeat}: it "
-            f"{_ending(code)}. Mend it and start again. The end of what it printed "
-            f"(all of it: {logs['stderr']}):\n{_tail(logs['stderr']) or _tail(logs['stdout'])}"
+            f"{_ending(code)}. Mend it and start again. "
+            f"{told if printed else 'It printed nothing.'}"
         )
     if not trace.exists() or not (found := read_trace(trace)).records:
         raise ArmFailedError(

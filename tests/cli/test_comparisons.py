@@ -144,6 +144,13 @@ def test_any_script_runs_in_both_arms(cli, tiny_target_dir, tmp_path, monkeypatc
     assert "the script gave up" in said.err
 
 
+def test_a_forgotten_dash_dash_is_told_with_the_line_to_type(cli):
+    said = cli("compare", "python3", "my agent.py")
+    assert "agentspark compare -- python3 'my agent.py'" in " ".join(
+        said.err.replace("│", "").split()
+    )
+
+
 def test_traces_that_do_not_match_are_an_error(cli, tmp_path):
     (tmp_path / "t.jsonl").write_text("")
     said = cli("compare", tmp_path / "t.jsonl", "--out", tmp_path / "out")

@@ -16,6 +16,8 @@ def test_version_and_help(cli):
     assert cli("--version").out.strip() == f"agentspark {__version__}"
     said = cli("--help")
     assert said.code == 0
+    assert cli("-h").out == said.out
+    assert cli("compare", "-h").code == 0
     for name in ("demo", "chat", "generate", "replay", "compare", "train", "pull"):
         assert f" {name} " in said.out
 
@@ -38,6 +40,8 @@ def test_brackets_in_a_help_text_are_no_style(cli):
         ("compare", "--"),
         ("compare", "a", "b", "c"),
         ("compare", "a", "--", "true"),
+        ("compare", "python3", "my_agent.py"),
+        ("compare", "my_agent.py"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_no_traceback(cli, args):

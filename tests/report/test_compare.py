@@ -139,6 +139,11 @@ def test_a_scripts_token_ids_are_kept_where_they_are_asked_for(tmp_path, write_s
         assert [record.prompt_token_ids for record in records] == [[1, 2, n] for n in range(3)]
 
 
+def test_a_script_that_fails_without_a_word(tmp_path):
+    with pytest.raises(ArmFailedError, match=r"exit code 1\..* It printed nothing\.$"):
+        compare_script(["false"], tmp_path / "out")
+
+
 def test_a_script_that_fails_in_one_arm(tmp_path, write_script):
     fails = (
         "import os\nif os.environ['AGENTSPARK_ARM'] == 'accelerated':\n"
