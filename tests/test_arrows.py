@@ -17,13 +17,14 @@ LANGCHAIN, OPENAI = "langchain_dspark", "openai_dspark"
 PACKAGES = {"agentspark": ROOT, LANGCHAIN: ROOT / "adapters", OPENAI: ROOT / "adapters"}
 
 # Single files are rooms too. Everyone may import the leaves; they stand on each other only.
-LEAVES = {"common", "errors", "files", "locks", "printable"}
+LEAVES = {"common", "errors", "files", "locks", "printable", "recent"}
 ARROWS: dict[str, set[str]] = {
     "common": set(),
     "errors": set(),
     "files": set(),
     "locks": set(),
     "printable": set(),
+    "recent": set(),
     "config": set(),
     # What its ``__init__`` exports.
     "agentspark": {"config", "engine", "sampling"},

@@ -12,7 +12,6 @@ comparison copies another one's output.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from agentspark.drafting.ngrams import MAX_MATCH, Match
 from agentspark.drafting.proposal import Proposal, one_hot
 from agentspark.drafting.suffix_index import SharedTokens, SuffixIndex
 from agentspark.drafting.survival import SurvivalEstimator
+from agentspark.recent import Recent
 
 SOURCE = "suffix"
 # First guess of the conditional survival by match length, before anything was observed.
@@ -44,9 +44,8 @@ class SuffixSource:
     """
 
     def __init__(self, *, scopes: int = 16, capacity: int = 32768) -> None:
-        self._limit = max(scopes, 1)
         self.capacity = capacity
-        self._scopes: OrderedDict[Hashable, SharedTokens] = OrderedDict()
+        self._scopes: Recent[Hashable, SharedTokens] = Recent(max(scopes, 1))
         self.estimator = SurvivalEstimator(_prior)
 
     def open(
@@ -66,15 +65,13 @@ class SuffixSource:
         """The scope's shared tokens; made if new."""
         found = self._scopes.get(scope)
         if found is None:
-            found = self._scopes[scope] = SharedTokens(self.capacity)
-            while len(self._scopes) > self._limit:
-                self._scopes.popitem(last=False)
-        self._scopes.move_to_end(scope)
+            found = SharedTokens(self.capacity)
+            self._scopes.put(scope, found)
         return found
 
     def forget(self, scope: Hashable) -> None:
         """Drop what a scope has collected (its run is over)."""
-        self._scopes.pop(scope, None)
+        self._scopes.forget(scope)
 
 
 class SuffixSession:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from agentspark.common import common_prefix
 from agentspark.engine.request import Request
+from agentspark.recent import Recent
 
 _RUNS = 256
 
@@ -16,7 +16,7 @@ class Lineage:
     """Remembers the last prompt of each run (by run, arm and parent step)."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[tuple[str | None, ...], list[int]] = OrderedDict()
+        self._last: Recent[tuple[str | None, ...], list[int]] = Recent(_RUNS)
         self._lock = threading.Lock()
 
     def part(self, request: Request, prompt: Sequence[int]) -> int | None:
@@ -31,10 +31,8 @@ class Lineage:
         tokens = list(prompt)
         key = (labels.run, labels.arm, labels.parent, request.options.cache_salt)
         with self._lock:
-            before = self._last.pop(key, None)
-            self._last[key] = tokens
-            while len(self._last) > _RUNS:
-                self._last.popitem(last=False)
+            before = self._last.get(key)
+            self._last.put(key, tokens)
         if before is None:
             return None
         common = common_prefix(before, tokens)

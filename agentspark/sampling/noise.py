@@ -11,10 +11,11 @@ for independent draws would keep them (Daliri et al. 2024, "Coupling without com
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 
 import torch
 from torch import Tensor
+
+from agentspark.recent import Recent
 
 # Rows kept: a block of drafts is drawn and then verified with the same ones.
 _KEPT = 32
@@ -27,7 +28,7 @@ class PositionNoise:
         self._seed = seed
         self._vocab_size = vocab_size
         self._device = torch.device(device)
-        self._rows: OrderedDict[int, Tensor] = OrderedDict()
+        self._rows: Recent[int, Tensor] = Recent(_KEPT)
 
     def at(self, position: int) -> Tensor:
         """Exponential variates ``[V]`` of output position ``position`` (from 0)."""
@@ -38,9 +39,7 @@ class PositionNoise:
             # Drawn on the CPU, so that every device gets the same numbers.
             row = torch.empty(self._vocab_size).exponential_(generator=generator)
             row = row.clamp_(min=torch.finfo(torch.float32).tiny).to(self._device)
-            self._rows[position] = row
-            while len(self._rows) > _KEPT:
-                self._rows.popitem(last=False)
+            self._rows.put(position, row)
         return row
 
     def choose(self, probs: Tensor, position: int, token_ids: Tensor | None = None) -> list[int]:

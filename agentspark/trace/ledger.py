@@ -6,9 +6,12 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+from agentspark.recent import Recent
 from agentspark.trace.record import StepRecord
-from agentspark.trace.runs import RunMemory, run_label
+from agentspark.trace.runs import run_label
 
+# A server sees no end of runs.
+_MOST_RUNS = 4096
 # A process may open a file per task without end; who holds a forgotten ledger keeps it.
 _MOST_FILES = 256
 
@@ -27,9 +30,7 @@ class RunLedger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._steps: RunMemory[int] = RunMemory()
-        self._last_calls: RunMemory[_LastCall] = RunMemory()
-        self._written = False
+        self._forget()
 
     @classmethod
     def of(cls, path: Path, *, empty: bool) -> RunLedger:
@@ -81,9 +82,13 @@ class RunLedger:
         with self._lock:
             # Steps that were numbered before the first record are those of the new file.
             if self._written:
-                self._steps, self._last_calls = RunMemory(), RunMemory()
-                self._written = False
+                self._forget()
+
+    def _forget(self) -> None:
+        self._steps: Recent[str, int] = Recent(_MOST_RUNS)
+        self._last_calls: Recent[str, _LastCall] = Recent(_MOST_RUNS)
+        self._written = False
 
 
-_files: RunMemory[RunLedger] = RunMemory(limit=_MOST_FILES)
+_files: Recent[str, RunLedger] = Recent(_MOST_FILES)
 _files_lock = threading.Lock()

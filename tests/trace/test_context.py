@@ -9,7 +9,6 @@ import pytest
 
 from agentspark.errors import ConfigError
 from agentspark.trace import Place, TraceContext, run_label, split_run
-from agentspark.trace.runs import RunMemory
 
 
 def test_a_context_survives_the_environment(tmp_path):
@@ -139,13 +138,3 @@ def test_labels_without_a_repetition(run):
 
 def test_run_labels_round_trip():
     assert split_run(run_label("a::r1", 12)) == ("a::r1", 12)
-
-
-def test_memory_forgets_the_run_unused_for_longest():
-    memory: RunMemory[int] = RunMemory(limit=2)
-    memory.put("a", 1)
-    memory.put("b", 2)
-    assert memory.get("a") == 1
-    memory.put("c", 3)
-
-    assert (memory.get("a"), memory.get("b"), memory.get("c")) == (1, None, 3)

@@ -12,16 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from agentspark.models.tools.call import said
+from agentspark.recent import Recent
 from agentspark.trace.runs import run_label
 
 Scope = tuple[str | None, ...]
-Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +43,11 @@ class RunGuesser:
     """
 
     def __init__(self, capacity: int = 8192) -> None:
-        self._capacity = capacity
-        self._runs: OrderedDict[tuple[Scope, bytes], str] = OrderedDict()
-        self._answers: OrderedDict[tuple[Scope, bytes], str] = OrderedDict()
-        self._repeats: OrderedDict[tuple[Scope, bytes], int] = OrderedDict()
+        self._runs: Recent[tuple[Scope, bytes], str] = Recent(capacity)
+        self._answers: Recent[tuple[Scope, bytes], str] = Recent(capacity)
+        self._repeats: Recent[tuple[Scope, bytes], int] = Recent(capacity)
         # Runs that began with a call that nobody got an answer to, oldest first.
-        self._unused: OrderedDict[tuple[Scope, bytes], list[str]] = OrderedDict()
+        self._unused: Recent[tuple[Scope, bytes], list[str]] = Recent(capacity)
         self._lock = threading.Lock()
 
     def guess(self, messages: Sequence[Mapping[str, Any]], scope: Scope) -> RunGuess:
@@ -62,14 +60,14 @@ class RunGuesser:
         with self._lock:
             known = self._continued(chain, answers, scope)
             run = known or self._started(chain[-1], scope)
-            self._keep(self._runs, (scope, chain[-1]), run)
+            self._runs.put((scope, chain[-1]), run)
         return RunGuess(run, scope, chain[-1], first=known is None)
 
     def answered(self, guess: RunGuess, answer: Mapping[str, Any]) -> None:
         """Note an answer, an assistant's message, to the chat of ``guess``."""
         link = _answered(guess.chat, answer)
         with self._lock:
-            self._keep(self._answers, (guess.scope, link), guess.run)
+            self._answers.put((guess.scope, link), guess.run)
 
     def unanswered(self, guess: RunGuess) -> None:
         """Note that a chat ended without any answer: the same one again begins the same run.
@@ -80,7 +78,7 @@ class RunGuesser:
             return
         key = (guess.scope, guess.chat)
         with self._lock:
-            self._keep(self._unused, key, [*self._unused.get(key, ()), guess.run])
+            self._unused.put(key, [*(self._unused.get(key) or ()), guess.run])
 
     def _continued(
         self, chain: list[bytes], answers: list[bytes | None], scope: Scope
@@ -95,25 +93,17 @@ class RunGuesser:
 
     def _use(self, run: str, link: bytes, scope: Scope) -> None:
         """The run goes on without its first answer: it is not to be begun again."""
-        unused = self._unused.get((scope, link), [])
-        if run in unused:
+        unused = self._unused.get((scope, link))
+        if unused and run in unused:
             unused.remove(run)
 
     def _started(self, link: bytes, scope: Scope) -> str:
         unused = self._unused.get((scope, link))
         if unused:
             return unused.pop(0)
-        repeat = self._repeats.get((scope, link), 0) + 1
-        self._keep(self._repeats, (scope, link), repeat)
+        repeat = (self._repeats.get((scope, link)) or 0) + 1
+        self._repeats.put((scope, link), repeat)
         return run_label(f"auto-{link.hex()[:12]}", repeat)
-
-    def _keep(
-        self, memory: OrderedDict[tuple[Scope, bytes], Kept], key: tuple[Scope, bytes], value: Kept
-    ) -> None:
-        memory[key] = value
-        memory.move_to_end(key)
-        while len(memory) > self._capacity:
-            memory.popitem(last=False)
 
 
 def _chain(messages: Sequence[Mapping[str, Any]]) -> list[bytes]:
