@@ -1,4 +1,4 @@
-"""What a prefix cache promises; the radix tree and its naive twin both keep it."""
+"""What a prefix cache promises; the radix tree and its naive twin in the tests both keep it."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ import pytest
 
 from agentspark.kv.blocks import BlockPool
 from agentspark.kv.contract import PrefixCache
-from agentspark.kv.naive import NaivePrefixCache
 from agentspark.kv.prefix import PrefixTree
+from tests.kv.naive import NaivePrefixCache
 
 Serve = Callable[..., list[int]]
 

@@ -9,8 +9,8 @@ import pytest
 from agentspark.errors import KVExhaustedError, KVIntegrityError
 from agentspark.kv.blocks import BlockPool
 from agentspark.kv.contract import PrefixCache, PrefixMatch
-from agentspark.kv.naive import NaivePrefixCache
 from agentspark.kv.prefix import PrefixTree
+from tests.kv.naive import NaivePrefixCache
 
 Serve = Callable[..., list[int]]
 A = list(range(100, 116))  # four blocks

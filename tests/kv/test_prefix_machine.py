@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from agentspark.errors import AgentSparkError, KVExhaustedError
 from agentspark.kv.blocks import BlockPool
 from agentspark.kv.contract import PrefixMatch
-from agentspark.kv.naive import NaivePrefixCache
 from agentspark.kv.prefix import PrefixTree
+from tests.kv.naive import NaivePrefixCache
 
 BLOCKS, SIZE = 20, 2
 # Few different tokens, so that sequences share, extend and part inside blocks.

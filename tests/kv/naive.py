@@ -1,4 +1,4 @@
-"""The naive twin of the prefix tree: the same contract by plain scans, for tests."""
+"""The naive twin of the prefix tree: the same contract by plain scans, to hold the tree against."""
 
 from __future__ import annotations
 
