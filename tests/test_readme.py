@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,21 @@ from pathlib import Path
 import pytest
 
 from agentspark.engine.engine import Engine
+from agentspark.prompts.asked import CHAT_FIELDS, SAMPLING_FIELDS
+from agentspark.prompts.lines import Place
+from agentspark.prompts.prompt import parse_prompt
+from agentspark.sampling.params import SamplingParams
 
 from .adapters.serving import serving
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-SERVER = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    path: path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+TEXT = DOCUMENTS[ROOT / "README.md"]
+SERVER = DOCUMENTS[ROOT / "docs" / "server.md"]
+FILES = DOCUMENTS[ROOT / "docs" / "files.md"]
 
 # Where the documents' server runs; the tests' one takes a free port.
 ADDRESS = "http://127.0.0.1:8000"
@@ -61,16 +71,22 @@ def test_shell_blocks_name_commands_that_exist() -> None:
         command.name or getattr(command.callback, "__name__", "")
         for command in app.registered_commands
     }
-    used = set(
-        re.findall(
-            r"^agentspark (\w+)", "\n".join(blocks("sh") + blocks("sh", SERVER)), flags=re.MULTILINE
-        )
-    )
+    shell = [block for text in DOCUMENTS.values() for block in blocks("sh", text)]
+    used = set(re.findall(r"^agentspark (\w+)", "\n".join(shell), flags=re.MULTILINE))
     assert used
     assert used <= known
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
-        if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+    for path, text in DOCUMENTS.items():
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_what_is_said_of_prompts_files_is_what_is_read() -> None:
+    (example,) = blocks("json", FILES)
+    prompt = parse_prompt(json.loads(example), Place(Path("prompts.jsonl"), 1))
+    assert prompt.asked.over(SamplingParams()).max_tokens == 48
+    for fields in (CHAT_FIELDS, SAMPLING_FIELDS):
+        assert ", ".join(f"`{name}`" for name in fields) in FILES

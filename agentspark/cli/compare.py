@@ -49,7 +49,8 @@ def compare(
     """Compare recorded traces, or run a command in both arms: agentspark compare -- python my.py
 
     The command runs as it is, once per arm and repetition, the arms taking turns. Its ChatDSpark
-    and Engine calls learn their arm from the environment.
+    and Engine calls learn their arm from the environment. Their traces hold the token ids of
+    outputs, to tell where two of them part.
     """
     from agentspark.cli.folder import own_folder
     from agentspark.cli.reporting import show

@@ -93,7 +93,8 @@ class StepRecord(_Part):
     ``None`` where it extends it or there is none.
     ``prompt_hash`` and ``output_hash`` are ``token_hash`` of the ids. ``output_margins`` are, per
     output token, its logit minus the best other one's (negative where a sampled token was not
-    the likeliest). The last three fields are written only where they were asked for.
+    the likeliest). The last three fields are written only where they were asked for, and those of
+    outputs in the arms that a comparison runs (``TraceContext.detail``).
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
