@@ -154,7 +154,8 @@ def test_what_was_generated_behind_an_ignored_end_is_text(byte_level: Any) -> No
     assert longer == [*prompt, *a, *b, END, *tokenizer.encode("\n")]
 
 
-@given(text=typed_text.filter(str.strip))
+# Of reasoning the template leaves out more than it trims: see the test below.
+@given(text=typed_text.filter(lambda text: text.strip() and "</think>" not in text))
 def test_a_template_that_trims_keeps_the_generated_tokens(trimming: Any, text: str) -> None:
     tokenizer = ChatTokenizer(trimming)
     prompt = tokenizer.encode_chat([user("a")])
