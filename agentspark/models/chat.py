@@ -1,18 +1,17 @@
-"""Text and chats to token ids and back, so that a longer chat extends a shorter one's tokens."""
+"""Chats to token ids, so that a longer chat extends a shorter one's tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from agentspark.errors import InvalidRequestError
 from agentspark.models.markers import Markers, any_of
 from agentspark.models.messages import check_messages, strings_in
 from agentspark.models.template import ChatTemplate, render_turns
-from agentspark.models.text_stream import TextStream
+from agentspark.models.text import TextTokenizer
 from agentspark.models.tools.formats import ToolFormat, tool_format
 from agentspark.models.tools.history import (
     arguments_as_text,
@@ -29,10 +28,8 @@ from agentspark.models.turns import Saying, Turn, TurnMemory, make_turn
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
 
-
-class ChatTokenizer:
+class ChatTokenizer(TextTokenizer):
     """A target's tokenizer and chat template. Safe to use from several threads.
 
     ``hf`` is transformers' tokenizer. ``remembered`` bounds how many generated texts keep their
@@ -40,61 +37,17 @@ class ChatTokenizer:
     """
 
     def __init__(self, hf: PreTrainedTokenizerBase, *, remembered: int = 2048) -> None:
-        self.hf = hf
-        self._lock = RLock()  # the tokenizer keeps settings of a call in itself
+        super().__init__(hf)
         self._memory = TurnMemory(remembered)
-        added = hf.added_tokens_decoder.items()
-        self._control_ids = frozenset(index for index, token in added if token.special)
-        self.controls = {token.content: index for index, token in added if token.special}
-        controls = set(self.controls)
+        template = str(hf.chat_template or "")
+        names = {token.content for token in hf.added_tokens_decoder.values()}
         # Tokens such as <tool_response> are no control tokens by name but the template writes
         # them: an assistant may spell them, others may not.
-        marks = {token.content for _, token in added if not token.content.isspace()}
-        self._controls = any_of(controls)
-        self._marks = any_of(controls | {text for text in marks if text in str(hf.chat_template)})
-        template = str(hf.chat_template or "")
+        marks = {name for name in names if not name.isspace() and name in template}
+        self._control_pattern = any_of(set(self.controls))
+        self._mark_pattern = any_of({*self.controls, *marks})
         self.tool_format: ToolFormat = tool_format(template)
-        names = {token.content for _, token in added}
         self.reasoning_format: ReasoningFormat | None = reasoning_format(template, names)
-        vocabulary = hf.get_vocab()
-        bytewise = all(name in vocabulary for name in _BYTES)
-        self._byte_ids = frozenset(vocabulary[name] for name in _BYTES) if bytewise else frozenset()
-        self._newline = self._encode_start("\n", markup=False)
-        # SentencePiece tokenizers put a space before a text; inside a chat there is none.
-        self._adds_space = self._encode_start("\na", markup=False) != (
-            self._newline + self._encode_start("a", markup=False)
-        )
-
-    def encode(self, text: str, *, markup: bool = False) -> list[int]:
-        """Token ids of ``text``, with the start token if the model wants one.
-
-        Control tokens spelled out in ``text`` stay plain text unless ``markup`` is set.
-        """
-        return self._encode_start(text, markup=markup, add_special_tokens=True)
-
-    def decode(self, token_ids: Sequence[int], shown: frozenset[int] = frozenset()) -> str:
-        """The text of ``token_ids``; control tokens have none, except those that are ``shown``."""
-        hidden = self._control_ids - shown
-        return self._decode([token for token in token_ids if token not in hidden])
-
-    def token_text(self, token_id: int, *, first: bool = False) -> str:
-        """What ``token_id`` adds to a text it does not begin (or does: ``first``).
-
-        A control token is as it is written; a part of a character is a replacement character.
-        """
-        if first or token_id in self._control_ids:
-            return self._decode([token_id])
-        # SentencePiece tokenizers take a space off the beginning of what they decode.
-        before = self._encode_middle("a", markup=False)
-        return self._decode([*before, token_id])[len(self._decode(before)) :]
-
-    def encode_continuation(self, text: str) -> list[int]:
-        """Token ids of plain ``text`` that does not begin a sequence."""
-        return self._encode_middle(text, markup=False)
-
-    def stream(self, shown: frozenset[int] = frozenset()) -> TextStream:
-        """A new incremental detokenizer whose pieces add up to ``decode`` of all its tokens."""
-        return TextStream(self._decode, skipped=self._control_ids - shown, joined=self._byte_ids)
 
     def template(
         self, tools: Sequence[Tool] = (), arguments: Mapping[str, Any] | None = None
@@ -125,11 +78,11 @@ class ChatTokenizer:
         checked = self._shaped(check_calls(check_messages(messages)), tools, salt)
         template = self.template(tools, arguments)
         markers = Markers(strings_in([checked, template.tools]))
-        template = replace(template, tools=markers.hide(template.tools, self._marks))
+        template = replace(template, tools=markers.hide(template.tools, self._mark_pattern))
         said = [message.pop("said", None) for message in checked]
         hidden = [
             {
-                **markers.hide(message, self._controls if told else self._marks),
+                **markers.hide(message, self._control_pattern if told else self._mark_pattern),
                 "role": message["role"],
             }
             for message in checked
@@ -151,7 +104,9 @@ class ChatTokenizer:
                     pending += shown + after
                 else:
                     ids, turn = found
-                    pending = markers.hide(turn.rest, self._controls) + self._behind(turn, after)
+                    pending = markers.hide(turn.rest, self._control_pattern) + self._behind(
+                        turn, after
+                    )
             return ids + self._encode_markup(pending, markers, first=not ids)
 
     def _shaped(
@@ -243,13 +198,6 @@ class ChatTokenizer:
             ends.update(token for token in first if token in self._control_ids)
         return frozenset(ends)
 
-    def _decode(self, token_ids: Sequence[int]) -> str:
-        return str(
-            self.hf.decode(
-                list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
-        )
-
     def _encode_markup(self, rendered: str, markers: Markers, *, first: bool) -> list[int]:
         """Token ids of markup in which typed control tokens are placeholders."""
         ids: list[int] = []
@@ -257,25 +205,3 @@ class ChatTokenizer:
             encode = self._encode_start if first and not ids else self._encode_middle
             ids += encode(text, markup=not typed)
         return ids
-
-    def _encode_start(
-        self, text: str, *, markup: bool, add_special_tokens: bool = False
-    ) -> list[int]:
-        with self._lock:
-            return list(
-                self.hf.encode(
-                    text,
-                    add_special_tokens=add_special_tokens,
-                    split_special_tokens=not markup,
-                    verbose=False,
-                )
-            )
-
-    def _encode_middle(self, text: str, *, markup: bool) -> list[int]:
-        """Token ids of text that does not begin a sequence."""
-        if not self._adds_space:
-            return self._encode_start(text, markup=markup)
-        ids = self._encode_start("\n" + text, markup=markup)
-        if ids[: len(self._newline)] == self._newline:
-            return ids[len(self._newline) :]
-        return self._encode_start(text, markup=markup)
