@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,20 @@ import typer
 from agentspark.cli.console import out as console
 from agentspark.cli.console import say, say_error
 from agentspark.cli.main import explain
-from agentspark.cli.options import Drafter, Model, drafter_name
-from agentspark.config import EngineConfig
+from agentspark.cli.options import (
+    Drafter,
+    DtypeOption,
+    Model,
+    Precision,
+    Switch,
+    drafter_name,
+    engine_config,
+)
 from agentspark.errors import AgentSparkError
 from agentspark.trace.environment import describe_environment
 from benchmarks.bench import DATA, Bench, Settings
 from benchmarks.markdown import table
-from benchmarks.results import RESULTS, Results, Setup, current_commit
+from benchmarks.results import RESULTS, Results, Setup, current_commit, load_average
 from benchmarks.suite import MEASUREMENTS, chosen, run_suite
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -46,6 +53,7 @@ def bench(
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; the GPU if there is one.")
     ] = None,
+    dtype: DtypeOption = Precision.AUTO,
     families: Annotated[
         str, typer.Option(help="Drafter folders to compare, separated by commas.")
     ] = "",
@@ -61,7 +69,7 @@ def bench(
         limit=limit,
         repeats=repeats,
         max_tokens=max_tokens,
-        config=EngineConfig(threads=threads, device=device),
+        config=replace(engine_config(exact=Switch.ON, dtype=dtype), threads=threads, device=device),
         families=tuple(Path(name.strip()) for name in families.split(",") if name.strip()),
     )
     measure(settings, names, out)
@@ -70,7 +78,7 @@ def bench(
 def measure(settings: Settings, names: tuple[str, ...], out: Path) -> Results:
     """Run the named measurements; the files are written after each, so that none is lost."""
     wanted = chosen(names)
-    load = _load()
+    load = load_average()
     with (
         tempfile.TemporaryDirectory(prefix="agentspark-bench-") as scratch,
         Bench(settings, Path(scratch) / "trace.jsonl") as work,
@@ -114,13 +122,6 @@ def _results(work: Bench, load: float | None) -> Results:
             max_tokens=settings.max_tokens,
         ),
     )
-
-
-def _load() -> float | None:
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):  # not on every system
-        return None
 
 
 def main() -> None:

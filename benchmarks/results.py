@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from datetime import datetime
@@ -85,6 +86,14 @@ def current_commit(root: Path = ROOT) -> Commit | None:
     if not head or changes is None:
         return None
     return Commit(id=head, changed=bool(changes))
+
+
+def load_average() -> float | None:
+    """The machine's load average of the last minute, where the system tells it."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):  # not on every system
+        return None
 
 
 def _git(root: Path, *args: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +13,15 @@ import typer
 from agentspark.cli.console import out as console
 from agentspark.cli.console import say, say_error
 from agentspark.cli.main import explain
-from agentspark.cli.options import Drafter, Model, drafter_name
+from agentspark.cli.options import (
+    Drafter,
+    DtypeOption,
+    Model,
+    Precision,
+    Switch,
+    drafter_name,
+    engine_config,
+)
 from agentspark.engine.precision import dtype_of
 from agentspark.errors import AgentSparkError
 from agentspark.trace.environment import describe_environment
@@ -23,7 +30,7 @@ from benchmarks.http import soak, streams, ttft
 from benchmarks.http.chats import read_chats
 from benchmarks.markdown import table
 from benchmarks.measurement import Measurement
-from benchmarks.results import RESULTS, Results, Setup, current_commit
+from benchmarks.results import RESULTS, Results, Setup, current_commit, load_average
 
 NAMES = ("ttft", "streams", "fuzz", "soak")
 
@@ -40,6 +47,7 @@ def http(
     only: Annotated[str, typer.Option(help=f"Of {', '.join(NAMES)}, with commas.")] = "",
     repeats: Annotated[int, typer.Option(min=1, help="How often each prompt runs.")] = 1,
     max_tokens: Annotated[int, typer.Option(min=2, help="Most tokens of an answer.")] = 64,
+    dtype: DtypeOption = Precision.AUTO,
     minutes: Annotated[float, typer.Option(min=0.05, help="How long the soak takes.")] = 30.0,
     requests: Annotated[int, typer.Option(min=10, help="How many requests fuzz makes.")] = 5000,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = RESULTS,
@@ -56,6 +64,7 @@ def http(
         limit=limit,
         repeats=repeats,
         max_tokens=max_tokens,
+        config=engine_config(exact=Switch.ON, dtype=dtype),
     )
     measure(settings, names, out, minutes=minutes, requests=requests)
 
@@ -97,10 +106,6 @@ _RUNS: dict[str, Callable[[Settings, float, int], list[Measurement]]] = {
 def _results(settings: Settings) -> Results:
     import torch
 
-    try:
-        load: float | None = os.getloadavg()[0]
-    except (AttributeError, OSError):  # not on every system
-        load = None
     cuda = torch.cuda.is_available()
     return Results(
         created_at=datetime.now(UTC),
@@ -109,7 +114,7 @@ def _results(settings: Settings) -> Results:
             threads=torch.get_num_threads(),
             accelerator=torch.cuda.get_device_name() if cuda else None,
         ),
-        load=load,
+        load=load_average(),
         setup=Setup(
             model=str(settings.model),
             drafter=None if settings.drafter is None else str(settings.drafter),

@@ -31,6 +31,7 @@ class Process:
 def in_process(settings: Settings, *more: str) -> Iterator[Process]:
     """``agentspark serve`` as another process, with ``more`` arguments."""
     command = [sys.executable, "-m", "agentspark.cli", "serve", str(settings.model)]
+    command += ["--dtype", settings.config.dtype or "auto"]
     command += ["--name", NAME, "--port", "0", "--drain", "0"]
     command += ["--drafter", "none" if settings.drafter is None else str(settings.drafter), *more]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

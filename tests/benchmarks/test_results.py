@@ -6,13 +6,17 @@ import json
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner
 
 from agentspark.errors import ConfigError
 from agentspark.trace.environment import Environment
+from benchmarks import command
 from benchmarks.bench import Settings
 from benchmarks.command import measure
+from benchmarks.http import command as http_command
 from benchmarks.markdown import shown, table
 from benchmarks.measurement import Measurement, Sense
 from benchmarks.results import Results, Setup, current_commit, hardware
@@ -134,3 +138,14 @@ def test_the_command_writes_what_it_measured(settings: Settings, tmp_path: Path)
     assert kept["measurements"][0]["took_ms"] > 0
     assert str(tmp_path.parent) not in data.read_text()
     assert (tmp_path / data.name.replace(".json", ".md")).is_file()
+
+
+@pytest.mark.parametrize("module", [command, http_command])
+def test_a_format_that_is_asked_for_is_measured(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Settings] = []
+    monkeypatch.setattr(module, "measure", lambda settings, *_, **__: measured.append(settings))
+    for args in ([], ["--dtype", "bfloat16"]):
+        assert CliRunner().invoke(module.app, args).exit_code == 0
+    assert [settings.config.dtype for settings in measured] == [None, "bfloat16"]
