@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import traceback
 from collections.abc import Sequence
 
@@ -18,6 +20,9 @@ def run(argv: Sequence[str]) -> int:
     """Run ``agentspark`` with ``argv`` (without the program's name); returns the exit code."""
     from agentspark.cli.app import app
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An answer may hold what the output's encoding lacks, and Windows' lacks much.
+        sys.stdout.reconfigure(errors="replace")
     args, debug = split_debug(argv)
     try:
         app(args, prog_name="agentspark")

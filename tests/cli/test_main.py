@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 from agentspark import __version__
 from agentspark.cli import main as module
-from agentspark.cli.main import split_debug
+from agentspark.cli.main import run, split_debug
 
 
 def test_version_and_help(cli):
@@ -123,3 +124,11 @@ def test_every_outcome_is_an_exit_code(monkeypatch, capsys):
     assert ends_with(KeyboardInterrupt()) == 130
     assert ends_with(ValueError("x")) == 1
     assert "unexpected ValueError: x" in capsys.readouterr().err
+
+
+def test_what_the_output_cannot_show_ends_nothing(monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    monkeypatch.setattr("agentspark.cli.app.app", lambda *_, **__: print("2.00×", flush=True))  # noqa: RUF001
+    assert run([]) == 0
+    assert shown.getvalue().split() == [b"2.00?"]
