@@ -248,16 +248,19 @@ class Engine(Calls):
         return completion
 
     def _remember(self, completion: Completion, request: Request) -> None:
-        calls = [(call.name, call.arguments) for call in completion.tool_calls]
-        self.target.tokenizer.remember(
-            completion.prompt_token_ids,
-            completion.token_ids,
-            completion.text,
-            said(completion.content, calls),
-            frozenset() if request.answer is None else request.answer.shown,
-            reasoning=completion.reasoning,
-            salt=request.options.cache_salt,
-        )
+        """Keep what was generated for the next step; a cut call may come back with it or not."""
+        cut = completion.unfinished_call
+        whole = [(call.name, call.arguments) for call in completion.tool_calls]
+        for calls in [whole] if cut is None else [whole, [*whole, (cut.name, cut.arguments)]]:
+            self.target.tokenizer.remember(
+                completion.prompt_token_ids,
+                completion.token_ids,
+                completion.text,
+                said(completion.content, calls),
+                frozenset() if request.answer is None else request.answer.shown,
+                reasoning=completion.reasoning,
+                salt=request.options.cache_salt,
+            )
 
     def _trace(
         self,

@@ -20,8 +20,9 @@ def has_tools(messages: Sequence[Mapping[str, Any]]) -> bool:
 def check_calls(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
     """``messages`` with the arguments of all calls as objects (templates take no JSON text).
 
-    Raises ``InvalidRequestError`` naming the field for calls that are none, and for results of a
-    call that no earlier message made.
+    Arguments that are no JSON object stay the text they are: a call that was cut off is a part of
+    its chat too. Raises ``InvalidRequestError`` naming the field for calls that are none, and for
+    results of a call that no earlier message made.
     """
     known: set[str] = set()
     checked = []
@@ -62,14 +63,18 @@ def arguments_as_text(messages: Sequence[Message]) -> list[Message]:
 
 def _as_text(call: Message) -> Message:
     function = call["function"]
-    arguments = json.dumps(function["arguments"], ensure_ascii=False)
-    return {**call, "function": {**function, "arguments": arguments}}
+    return {**call, "function": {**function, "arguments": arguments_text(function["arguments"])}}
+
+
+def arguments_text(arguments: object) -> str:
+    """Checked arguments as JSON text, or as the text they were."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
 def turn_text(message: Mapping[str, Any]) -> str:
     """What an assistant message says, as ``said`` puts it: the key of its remembered tokens."""
     calls = [
-        (call["function"]["name"], json.dumps(call["function"]["arguments"]))
+        (call["function"]["name"], arguments_text(call["function"]["arguments"]))
         for call in message.get("tool_calls") or ()
     ]
     return said(message["content"], calls)
@@ -90,14 +95,24 @@ def _check_call(call: object, where: str) -> Message:
     if "id" in call and not isinstance(call["id"], str):
         raise _bad("must be a text", f"{where}.id")
     if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError) as error:
-            raise _bad(f"is no JSON ({error})", f"{where}.function.arguments") from error
-    if not isinstance(arguments, Mapping):
-        raise _bad("must be a JSON object", f"{where}.function.arguments")
-    told = {**function, "arguments": dict(arguments)}
+        arguments = _read(arguments)
+    elif not isinstance(arguments, Mapping):
+        raise _bad("must be a JSON object or its text", f"{where}.function.arguments")
+    told = {**function, "arguments": arguments if isinstance(arguments, str) else dict(arguments)}
     return {**call, "type": "function", "function": told}
+
+
+def _read(text: str) -> str | Mapping[str, Any]:
+    """The JSON object that ``text`` is, or ``text`` where it is none that can be written again.
+
+    Half of a surrogate pair is JSON, escaped, and no text a tokenizer would take.
+    """
+    try:
+        found = json.loads(text) if text.strip() else {}
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        return text
+    return found if isinstance(found, Mapping) else text
 
 
 def _bad(problem: str, param: str) -> InvalidRequestError:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentspark.models.tools.formats import ToolFormat
+from agentspark.models.tools.history import arguments_text
 from agentspark.models.tools.tool import Tool
 
 INSTRUCTION = """\
@@ -72,7 +73,7 @@ def written(message: Mapping[str, Any], form: ToolFormat) -> str:
     calls = []
     for call in message["tool_calls"]:
         function = call["function"]
-        arguments = json.dumps(function["arguments"], ensure_ascii=False)
+        arguments = arguments_text(function["arguments"])
         calls.append(f"{form.before}{function['name']}{form.middle}{arguments}{form.after}")
     content = message["content"].rstrip()
     lead = f"{content}\n" if content else ""

@@ -95,6 +95,18 @@ def test_a_call_cut_short_is_the_same_whole_and_streamed(client, limit):
     assert calls or limit < 24  # the longest has come to the arguments
 
 
+def test_a_call_cut_short_can_be_given_back(client):
+    asked = {**ASKED, "max_tokens": 28, "tools": TOOLS, "tool_choice": "required"}
+    answer = client.chat.completions.create(**asked)
+    message = answer.choices[0].message
+    with pytest.raises(ValueError, match=r"line 1"):
+        json.loads(message.tool_calls[0].function.arguments)
+    said = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "No JSON."}
+    more = client.chat.completions.create(**asked | {"messages": [*CHAT, message, said]})
+    # Its tokens are those that were generated: all full blocks of them are there again.
+    assert more.usage.prompt_tokens_details.cached_tokens > answer.usage.prompt_tokens
+
+
 def test_what_was_parsed_can_be_given_back(served):
     call = {"name": "look", "arguments": '{"where": "here"}', "parsed_arguments": {"where": "here"}}
     said = {
@@ -230,8 +242,8 @@ BAD = [
     ({"messages": [*CHAT, {"role": "tool", "tool_call_id": "nobody", "content": "x"}]},
      "messages[1].tool_call_id"),
     ({"messages": [*CHAT, {"role": "assistant", "tool_calls": [
-        {"id": "1", "type": "function", "function": {"name": "f", "arguments": "[1"}}]}]},
-     "messages[1].tool_calls[0].function.arguments"),
+        {"id": "1", "type": "function", "function": {"name": "", "arguments": "{}"}}]}]},
+     "messages[1].tool_calls[0].function.name"),
 ]  # fmt: skip
 
 

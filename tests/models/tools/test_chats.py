@@ -86,6 +86,18 @@ def test_arguments_reach_a_template_as_an_object(hf: Any) -> None:
     assert '{"name": "read", "arguments": {"b": [1, "é"]}}' in text
 
 
+@pytest.mark.parametrize("template", ["HERMES", "OPENED", "PLAIN_ROLES", "DEEPSEEK", None])
+@pytest.mark.parametrize("arguments", ['{"path": "b', "[1]", r'{"path": "\ud800"}', '{"a":' * 9999])
+def test_arguments_that_are_no_object_stay_text(
+    hf: Any, template: str | None, arguments: str
+) -> None:
+    shown = json.dumps(arguments) if template in ("HERMES", "OPENED") else arguments
+    text = hf.chat_template if template is None else getattr(templates, template)
+    with templated(hf, text) as tokenizer:
+        messages = [user("a"), call(arguments), result("no")]
+        assert shown in tokenizer.decode(tokenizer.encode_chat(messages, tools=TOOLS))
+
+
 def test_a_template_that_takes_arguments_as_text_gets_text(hf: Any) -> None:
     with templated(hf, templates.DEEPSEEK) as tokenizer:
         assert tokenizer.tool_format is DEEPSEEK_PLAIN
@@ -199,8 +211,8 @@ def test_a_turn_is_known_under_its_salt_only(hf: Any) -> None:
     [
         ([user("a"), result("b")], "messages[1].tool_call_id"),
         ([user("a"), call({}, "x"), result("b", "y")], "messages[2].tool_call_id"),
-        ([user("a"), call("{")], "messages[1].tool_calls[0].function.arguments"),
-        ([user("a"), call("[1]")], "messages[1].tool_calls[0].function.arguments"),
+        ([user("a"), call(None)], "messages[1].tool_calls[0].function.arguments"),
+        ([user("a"), call([1])], "messages[1].tool_calls[0].function.arguments"),
         ([{**call({}), "role": "user", "content": "a"}], "messages[0].tool_calls"),
         ([{**call({}), "tool_calls": "x"}], "messages[0].tool_calls"),
         ([{**call({}), "tool_calls": [{"id": "x"}]}], "messages[0].tool_calls[0]"),
