@@ -11,6 +11,9 @@ from agentspark.models.tools.call import said
 
 Message = dict[str, Any]
 
+# Templates, and what hides control tokens from them, go into a value level by level.
+_DEEPEST = 100
+
 
 def has_tools(messages: Sequence[Mapping[str, Any]]) -> bool:
     """Whether any message calls a tool or names the call it answers."""
@@ -105,14 +108,23 @@ def _check_call(call: object, where: str) -> Message:
 def _read(text: str) -> str | Mapping[str, Any]:
     """The JSON object that ``text`` is, or ``text`` where it is none that can be written again.
 
-    Half of a surrogate pair is JSON, escaped, and no text a tokenizer would take.
+    Half of a surrogate pair is JSON, escaped, and no text a tokenizer would take; what is nested
+    too deeply is left alone, too.
     """
     try:
         found = json.loads(text) if text.strip() else {}
         json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         return text
-    return found if isinstance(found, Mapping) else text
+    return found if isinstance(found, Mapping) and not _deeper(found, _DEEPEST) else text
+
+
+def _deeper(value: object, levels: int) -> bool:
+    """Whether ``value`` is nested more than ``levels`` deep."""
+    if not isinstance(value, Mapping | list):
+        return False
+    parts = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_deeper(part, levels - 1) for part in parts)
 
 
 def _bad(problem: str, param: str) -> InvalidRequestError:

@@ -87,7 +87,11 @@ def test_arguments_reach_a_template_as_an_object(hf: Any) -> None:
 
 
 @pytest.mark.parametrize("template", ["HERMES", "OPENED", "PLAIN_ROLES", "DEEPSEEK", None])
-@pytest.mark.parametrize("arguments", ['{"path": "b', "[1]", r'{"path": "\ud800"}', '{"a":' * 9999])
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"path": "b', "[1]", r'{"path": "\ud800"}', '{"a":' * 9999, '{"a":' * 600 + "1" + "}" * 600],
+    ids=range(5),
+)
 def test_arguments_that_are_no_object_stay_text(
     hf: Any, template: str | None, arguments: str
 ) -> None:
