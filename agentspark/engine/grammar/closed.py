@@ -8,15 +8,15 @@ from urllib.parse import unquote
 
 # Keywords whose value is a schema, a list of schemas, or a mapping of names to schemas, each for a
 # value of its own: a part of the object or list, or a definition.
-_ONE = ("items", "additionalItems", "additionalProperties")
-_MANY = ("items", "prefixItems")
+ONE = ("items", "additionalItems", "additionalProperties")
+LISTS = ("items", "prefixItems")
 _PARTS = ("properties", "patternProperties")
-_NAMED = (*_PARTS, "$defs", "definitions")
+NAMED = (*_PARTS, "$defs", "definitions")
 # Keywords whose value is a list of schemas for the very same value.
-_BRANCHES = ("allOf", "anyOf", "oneOf")
+BRANCHES = ("allOf", "anyOf", "oneOf")
 # What applies other schemas to the same value.
 _APPLYING = frozenset((
-    *_BRANCHES, "$ref", "$dynamicRef", "$recursiveRef", "not", "if", "dependentSchemas",
+    *BRANCHES, "$ref", "$dynamicRef", "$recursiveRef", "not", "if", "dependentSchemas",
     "dependencies",
 ))  # fmt: skip
 # What has a say in which parts a value has: an object of which several schemas speak cannot be
@@ -72,22 +72,22 @@ class _Walk:
         combined = combined or path in self._shared
         speaking = _SPEAKING & schema.keys()
         if "$ref" in schema and (combined or len(speaking) > 1):
-            self.combined.add(_target(schema["$ref"]))
+            self.combined.add(target(schema["$ref"]))
         copy = dict(schema)
         own = combined or _parts_shared(schema, speaking)
-        for key in _ONE:
+        for key in ONE:
             if isinstance(copy.get(key), Mapping):
                 copy[key] = self.copy(copy[key], (*path, key), combined=own)
-        for key in _NAMED:
+        for key in NAMED:
             if isinstance(copy.get(key), Mapping):
                 copy[key] = {
                     name: self.copy(value, (*path, key, str(name)), combined=own and key in _PARTS)
                     for name, value in copy[key].items()
                 }
-        for key in (*_MANY, *_BRANCHES):
+        for key in (*LISTS, *BRANCHES):
             if isinstance(copy.get(key), list | tuple):
                 several = len(speaking) > 1 or (key == "allOf" and len(copy[key]) > 1)
-                beside = combined or several if key in _BRANCHES else own
+                beside = combined or several if key in BRANCHES else own
                 copy[key] = [
                     self.copy(item, (*path, key, str(at)), combined=beside)
                     for at, item in enumerate(copy[key])
@@ -136,7 +136,7 @@ def _names(part: Mapping[str, Any]) -> set[Any]:
     return names
 
 
-def _target(reference: object) -> Path | None:
+def target(reference: object) -> Path | None:
     """The path that a reference inside the document spells; ``None`` for any other."""
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         return None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentspark.engine.grammar.closed import closed
+from agentspark.engine.grammar.reworded import reworded
 from agentspark.errors import InvalidRequestError
 
 # A schema of this many characters compiles in under half a second; nobody writes longer ones.
@@ -34,7 +35,8 @@ def schema_text(schema: object, *, strict: bool | None, param: str) -> SchemaTex
     """Prepare ``schema`` (a mapping, or ``True`` for anything).
 
     Objects that list ``properties`` and say nothing of others get no others (see ``closed``):
-    every output still validates, and a model invents no arguments. ``strict=False`` drops what the
+    every output still validates, and a model invents no arguments. What the grammar knows in other
+    words only is said in these (see ``reworded``). ``strict=False`` drops what the
     grammar cannot express instead of refusing it. Raises ``InvalidRequestError`` naming ``param``.
     """
     if isinstance(schema, bool):
@@ -44,8 +46,9 @@ def schema_text(schema: object, *, strict: bool | None, param: str) -> SchemaTex
             f"{param} must be a JSON schema (an object), not {type(schema).__name__}.", param=param
         )
     try:
-        text = _written(closed(schema), lenient=strict is False)
-        opened = _written(schema, lenient=strict is False)
+        known = reworded(schema)
+        text = _written(closed(known), lenient=strict is False)
+        opened = _written(known, lenient=strict is False)
     except RecursionError as error:
         raise InvalidRequestError(
             f"{param} is nested too deeply: use $ref for repeating parts.", param=param
