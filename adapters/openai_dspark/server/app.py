@@ -19,7 +19,6 @@ from openai_dspark.server.disconnect import ClientGoneError
 from openai_dspark.server.facts import REQUEST_ID_HEADER
 from openai_dspark.server.gate import Gate
 from openai_dspark.server.hosts import KnownHosts
-from openai_dspark.server.openapi import document
 from openai_dspark.server.responses import endpoint as responses_endpoint
 from openai_dspark.server.service import Service
 from openai_dspark.server.settings import ServerSettings
@@ -50,8 +49,7 @@ def _api(service: Service) -> FastAPI:
     api = FastAPI(
         title="agentspark",
         version=__version__,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # an endpoint like the others: see operations
         redirect_slashes=False,
         lifespan=lifespan,
     )
@@ -60,8 +58,6 @@ def _api(service: Service) -> FastAPI:
         api.include_router(room.router)
     errors.install(api)
     api.add_exception_handler(ClientGoneError, _nobody)
-    keys = bool(service.settings.api_keys)
-    api.openapi = lambda: document(api, keys=keys)  # type: ignore[method-assign]
     return api
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from fastapi import APIRouter
-from starlette.responses import Response
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
 
 from openai_dspark.server.dependencies import CallerOf, ServiceOf
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.metrics import CONTENT_TYPE
-from openai_dspark.server.openapi import errors
+from openai_dspark.server.openapi import document, errors
 from openai_dspark.server.service import Service
 from openai_dspark.wire.health import Health
 from openai_dspark.wire.model import Model, ModelList
@@ -60,6 +60,12 @@ async def live(service: ServiceOf) -> Health:
 async def metrics(service: ServiceOf, _caller: CallerOf) -> Response:
     """Give all meters in Prometheus' text format."""
     return Response(service.meters.text(), headers={"content-type": CONTENT_TYPE})
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request, service: ServiceOf) -> Response:
+    """Describe all endpoints."""
+    return JSONResponse(document(request.app, keys=bool(service.settings.api_keys)))
 
 
 def _health(service: Service) -> Health:

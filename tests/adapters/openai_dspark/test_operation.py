@@ -279,10 +279,11 @@ def test_metrics_and_health_tell_what_happened(served):
     assert "gen_ai_server_time_to_first_token_seconds_bucket" in text
     assert "agentspark_kv_blocks 1024.0" in text
     assert 'route="/v1/chat/completions",status="200"' in text
-    for path in ("/health", "/v1/models", "/metrics"):
+    for path in ("/health", "/v1/models", "/metrics", "/openapi.json"):
         head, whole = httpx.head(served.url + path), httpx.get(served.url + path)
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-type"] == whole.headers["content-type"]
+    assert 'route="/openapi.json",status="200"' in httpx.get(f"{served.url}/metrics").text
     assert httpx.head(f"{served.url}/v1/chat/completions").status_code == 405
     name = 'agentspark_http_requests_total{route="/health",status="200"} '
     counts = []
