@@ -24,6 +24,9 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise ApiError(415, "Send JSON, with the header 'Content-Type: application/json'.")
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise ApiError(415, f"Send the body as it is, without 'Content-Encoding: {coding}'.")
     size = request.headers.get("content-length", "")
     if size.isdigit() and int(size) > settings.max_body_bytes:
         raise _too_large(settings)

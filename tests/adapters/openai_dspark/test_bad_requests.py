@@ -11,6 +11,7 @@ import pytest
 from ..serving import MODEL
 
 USER = [{"role": "user", "content": "a"}]
+JSON = {"content-type": "application/json"}
 
 BAD = [
     ({"messages": []}, "messages"),
@@ -127,8 +128,7 @@ def test_values_that_ask_for_nothing_are_taken(served):
     ids=range(10),
 )
 def test_what_is_no_json_is_said_to_be_none(served, content, says):
-    headers = {"content-type": "application/json"}
-    response = served.post(content=content, headers=headers)
+    response = served.post(content=content, headers=JSON)
     assert response.status_code == 400
     assert says in response.json()["error"]["message"]
 
@@ -140,6 +140,7 @@ def test_paths_methods_and_types_that_are_not_there(served):
         (httpx.get(f"{served.url}/v1/chat/completions/"), 404),
         (served.post(content=b"{}", headers={"content-type": "text/plain"}), 415),
         (served.post(data={"model": MODEL}), 415),
+        (served.post(content=b"\x1f\x8b", headers={**JSON, "content-encoding": "gzip"}), 415),
     ):
         assert response.status_code == status
         assert response.json()["error"]["message"]
