@@ -49,6 +49,7 @@ def translate(body: ResponseRequest) -> Translation:
         "temperature",
         "top_p",
         "stream",
+        "stream_options",
         "parallel_tool_calls",
         "metadata",
         "user",
