@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from langchain_core.messages import (
@@ -31,20 +31,22 @@ _SAID_ELSEWHERE = frozenset(("tool_use", "tool_call", "tool_call_chunk", "reason
 def to_engine_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """Map each message to its role, content, tool calls and reasoning.
 
-    Raises ``InvalidRequestError`` for what a text model cannot be shown: images and other media,
-    and message types without a role.
+    Invalid tool calls (they were cut off, say) go along where a tool message answers them, as
+    LangChain's agents do. Raises ``InvalidRequestError`` for what a text model cannot be shown:
+    images and other media, and message types without a role.
     """
-    return [_message(message, place) for place, message in enumerate(messages)]
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    return [_message(message, place, answered) for place, message in enumerate(messages)]
 
 
-def _message(message: BaseMessage, place: int) -> dict[str, Any]:
+def _message(message: BaseMessage, place: int, answered: Collection[str]) -> dict[str, Any]:
     mapped: dict[str, Any] = {"role": _role(message, place), "content": _text(message, place)}
     if message.name is not None and not isinstance(message, ToolMessage):
         mapped["name"] = message.name
     if isinstance(message, ToolMessage):
         mapped["tool_call_id"] = message.tool_call_id
     if isinstance(message, AIMessage):
-        calls = _calls(message)
+        calls = _calls(message, answered)
         if calls:
             mapped["tool_calls"] = calls
         reasoning = message.additional_kwargs.get(REASONING)
@@ -53,19 +55,36 @@ def _message(message: BaseMessage, place: int) -> dict[str, Any]:
     return mapped
 
 
-def _calls(message: AIMessage) -> list[dict[str, Any]]:
-    """The calls; ids that are missing are made up of their place."""
+def _calls(message: AIMessage, answered: Collection[str]) -> list[dict[str, Any]]:
+    """The calls, invalid ones that are ``answered`` last; ids that are missing are made up."""
+    told = [(call["id"], call["name"], _written(call["args"])) for call in message.tool_calls]
+    told += [
+        (call["id"], call["name"] or "unknown", call["args"] or "")
+        for call in message.invalid_tool_calls
+        if call["id"] in answered
+    ]
     return [
         {
-            "id": call["id"] or f"call_{number}",
+            "id": ident or f"call_{number}",
             "type": "function",
-            "function": {
-                "name": call["name"],
-                "arguments": json.dumps(call["args"], ensure_ascii=False),
-            },
+            "function": {"name": name, "arguments": arguments},
         }
-        for number, call in enumerate(message.tool_calls)
+        for number, (ident, name, arguments) in enumerate(told)
     ]
+
+
+def _written(arguments: dict[str, Any]) -> str:
+    """``arguments`` as JSON text, escaped where there is half of a surrogate pair in it."""
+    text = json.dumps(arguments, ensure_ascii=False)
+    return text if _is_unicode(text) else json.dumps(arguments)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _reject(place: int, what: str) -> InvalidRequestError:

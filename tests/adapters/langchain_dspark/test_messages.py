@@ -68,6 +68,20 @@ def test_calls_and_reasoning_go_back_as_they_were():
     ]
 
 
+def test_invalid_calls_go_back_where_they_are_answered():
+    cut = {"name": "f", "args": '{"a": "x', "id": "2", "error": None, "type": "invalid_tool_call"}
+    call = {"name": "f", "args": {"a": "\ud800"}, "id": "1", "type": "tool_call"}
+    message = AIMessage("", tool_calls=[call], invalid_tool_calls=[cut])
+    for answers, arguments in (
+        ("1", [r'{"a": "\ud800"}']),
+        ("12", [r'{"a": "\ud800"}', '{"a": "x']),
+    ):
+        told = [ToolMessage("done", tool_call_id=ident) for ident in answers]
+        calls = to_engine_messages([message, *told])[0]["tool_calls"]
+        assert [one["function"]["arguments"] for one in calls] == arguments
+        assert [one["id"] for one in calls] == [*answers]
+
+
 def test_tags_label_too_but_metadata_wins():
     tags = ["mine", "agentspark_run:report", "agentspark_step:4", "agentspark_nonsense:1"]
     assert labels_of(None, {}, tags) == Labels(run="report", step=4)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import httpx
 import pytest
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import BaseModel, Field
 
@@ -106,6 +107,16 @@ def test_tools_are_called_as_the_schema_wants(either):
     named = either.bind_tools([look, Note], tool_choice="Note").invoke(ASKED, max_tokens=200)
     assert {call["name"] for call in named.tool_calls} == {"Note"}
     assert either.bind_tools([look], tool_choice="none").invoke(ASKED).tool_calls == []
+
+
+def test_a_cut_call_can_be_answered(either):
+    bound = either.bind_tools([look], tool_choice="any")
+    cut = bound.invoke(ASKED, max_tokens=28)
+    (call,) = cut.invalid_tool_calls
+    # As LangChain's agents answer it themselves.
+    answered = [HumanMessage(ASKED), cut, ToolMessage("No JSON.", tool_call_id=call["id"])]
+    usage = bound.invoke(answered).usage_metadata
+    assert usage["input_token_details"]["cache_read"] > cut.usage_metadata["input_tokens"]
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
