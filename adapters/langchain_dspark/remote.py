@@ -14,6 +14,7 @@ from agentspark.errors import (
 )
 from langchain_dspark.call import Address, Call
 from langchain_dspark.clients import Clients
+from langchain_dspark.numbering import CallNumbers
 from langchain_dspark.pieces import CallPiece, Figures, Piece, metadata
 from openai_dspark.client.params import ChatParams
 from openai_dspark.wire.chat_chunk import ChatChunk
@@ -89,6 +90,7 @@ class ChunkReader:
         # Servers send them with any chunk, some with several.
         self._usage: Usage | None = None
         self._metrics: Metrics | None = None
+        self._numbers = CallNumbers()
 
     def push(self, chunk: ChatChunk) -> Piece:
         """What ``chunk`` brings; perhaps nothing."""
@@ -102,7 +104,7 @@ class ChunkReader:
         self._finish = choice.finish_reason or self._finish
         calls = [
             CallPiece(
-                call.index,
+                self._numbers.of(call),
                 call.id,
                 None if call.function is None else call.function.name,
                 (None if call.function is None else call.function.arguments) or "",

@@ -23,7 +23,7 @@ class FunctionDelta(Reply):
 class ToolCallDelta(Reply):
     """A piece of call number ``index``; ``id`` and ``type`` come with the first one."""
 
-    index: int
+    index: int = 0  # some servers make one call at a time and do not number it
     id: str | None = None
     type: Literal["function"] | None = None
     function: FunctionDelta | None = None

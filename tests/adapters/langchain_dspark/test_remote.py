@@ -236,6 +236,30 @@ def test_what_a_server_does_not_count_is_unknown():
     assert to_chunk(pieces[-1]).message.response_metadata["finish_reason"] == "stop"
 
 
+OURS = [(0, "1", "f"), (0, None, None), (1, "2", "g"), (1, None, None)]
+ALL_FIRST = [(0, "1", "f"), (0, None, None), (0, "2", "g"), (0, None, None)]
+UNNUMBERED = [(None, "1", "f"), (None, "1", None), (None, "2", "g"), (None, "", None)]
+ALWAYS_NAMED = [(0, "1", "f"), (0, "1", "f"), (1, "2", "g"), (1, "2", "g")]
+FROM_ONE = [(1, "1", "f"), (1, None, None), (2, "2", "g"), (2, None, None)]
+ID_EACH_TIME = [(0, "1", "f"), (0, "x", None), (1, "2", "g"), (1, "y", "")]
+
+
+@pytest.mark.parametrize(
+    "sent", [OURS, ALL_FIRST, UNNUMBERED, ALWAYS_NAMED, FROM_ONE, ID_EACH_TIME]
+)
+def test_calls_are_told_apart_however_a_server_numbers_them(sent):
+    reader, pieces = ChunkReader(), []
+    for (index, ident, name), arguments in zip(sent, ['{"a"', ": 1}", '{"b"', ": 2}"], strict=True):
+        piece = {"id": ident, "function": {"name": name, "arguments": arguments}}
+        told = piece if index is None else {**piece, "index": index}
+        delta = ChatDelta.model_validate({"tool_calls": [told]})
+        choice = ChunkChoice(index=0, delta=delta)
+        pieces.append(reader.push(chunk(choices=[choice])))
+    message = to_result([*pieces, reader.last()]).generations[0].message
+    told = [(call["name"], call["args"]) for call in message.tool_calls]
+    assert told == [("f", {"a": 1}), ("g", {"b": 2})]
+
+
 def chunk(**more):
     said = {"index": 0, "delta": {"content": "a"}}
     shared = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
