@@ -75,7 +75,7 @@ class ApiError(Exception):
 
     def response(self) -> Response:
         """The error as an HTTP response."""
-        headers = {"cache-control": "no-store", **self.headers}
+        headers = dict(self.headers)
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = "Bearer"
         body = self.reply().to_json()

@@ -30,7 +30,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        super().__init__(headers={"x-accel-buffering": "no"})  # nginx would collect the events
         del self.headers["content-length"]
         self._first = first
         self._rest = rest

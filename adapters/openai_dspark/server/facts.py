@@ -15,11 +15,10 @@ _PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 @dataclass(slots=True)
 class Facts:
-    """``log`` holds further fields of the request's log line, ``headers`` of its response."""
+    """``log`` holds further fields of the request's log line."""
 
     request_id: str
     log: dict[str, Any] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, given_id: str | None) -> Facts:

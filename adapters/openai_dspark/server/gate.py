@@ -1,4 +1,4 @@
-"""The outermost layer: ids, security headers, one log line per request."""
+"""The outermost layer: what every response has in its head, one log line per request."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ class Gate:
                 out = MutableHeaders(scope=message)
                 out[REQUEST_ID_HEADER] = facts.request_id
                 out["x-content-type-options"] = "nosniff"
-                for name, value in facts.headers.items():
-                    out[name] = value
+                out["cache-control"] = "no-store"
             await send(message)
 
         try:

@@ -59,7 +59,7 @@ async def answer(
             call.close()
 
     body = await while_connected(request.receive, run())
-    return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+    return Response(body, media_type="application/json")
 
 
 async def streamed(

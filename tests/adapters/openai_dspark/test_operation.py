@@ -264,6 +264,17 @@ def test_a_client_that_leaves_cancels_its_request(served, stream, n):
     assert before.used_blocks == before.cached_blocks
 
 
+def test_no_answer_is_to_be_kept(served):
+    for answer in (
+        served.chat(max_tokens=1),
+        served.chat(max_tokens=1, stream=True),
+        served.chat(max_tokens=0),
+        httpx.get(f"{served.url}/health"),
+        httpx.get(f"{served.url}/metrics", headers={"host": "elsewhere"}),
+    ):
+        assert answer.headers["cache-control"] == "no-store"
+
+
 def test_request_ids_come_back(served):
     given = served.chat(headers={"x-request-id": "mine-1"})
     assert given.headers["x-request-id"] == "mine-1"
