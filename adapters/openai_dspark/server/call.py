@@ -74,6 +74,11 @@ class Call:
             pass
 
     @property
+    def number(self) -> str:
+        """What sets the ids of this call's answer apart."""
+        return self.handles[0].request_id.removeprefix("req-")
+
+    @property
     def finished(self) -> list[Completion]:
         """The completions of the sequences that have ended; all of them after ``finish``."""
         return [completion for completion in self.completions if completion is not None]

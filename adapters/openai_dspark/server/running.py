@@ -121,8 +121,7 @@ def note_start(facts: Facts, body: GenerationBody, labels: Labels) -> None:
 def note_end(request: Request, call: Call, n: int) -> None:
     """Put into the log what came of a call; texts only where the server was told to."""
     facts, choices = facts_of(request), call.finished
-    groups = [choices[start : start + n] for start in range(0, len(choices), n)]
-    usage, figures = usage_of(groups), metrics_of(choices).agentspark
+    usage, figures = usage_of(choices, n), metrics_of(choices).agentspark
     facts.log.update(
         engine_request_ids=[choice.request_id for choice in choices],
         finish=[choice.finish_reason for choice in choices],

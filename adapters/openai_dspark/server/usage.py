@@ -9,13 +9,13 @@ from openai_dspark.wire.metrics import Metrics, SpeculativeDecoding, StepFigures
 from openai_dspark.wire.usage import CompletionDetails, PromptDetails, Usage
 
 
-def usage_of(branches: Sequence[Sequence[Completion]]) -> Usage:
-    """Tokens of all choices; ``branches`` has one list of choices per prompt.
+def usage_of(choices: Sequence[Completion], n: int) -> Usage:
+    """Tokens of all choices, which go by prompt, ``n`` for each.
 
     A prompt counts once, and what the first of its choices found cached.
     """
-    firsts = [choices[0].counts for choices in branches]
-    counts = [choice.counts for choices in branches for choice in choices]
+    counts = [choice.counts for choice in choices]
+    firsts = counts[::n]
     prompt = sum(first.prompt_tokens for first in firsts)
     completion = sum(count.completion_tokens for count in counts)
     return Usage(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agentspark.engine.result import Completion, Delta
-from openai_dspark.server.chat.reply import FINGERPRINT, ReplyHead
+from openai_dspark.server.head import ReplyHead
 from openai_dspark.server.tokens import TokenTexts
 from openai_dspark.server.usage import metrics_of, usage_of
 from openai_dspark.wire.chat_chunk import (
@@ -58,26 +58,16 @@ class ChunkWriter:
     def usage(self, choices: Sequence[Completion]) -> ChatChunk:
         """The last chunk, where the client asked for it."""
         return ChatChunk(
-            id=self._head.id,
+            **self._head.fields,
             object="chat.completion.chunk",
-            created=self._head.created,
-            model=self._head.model,
             choices=[],
-            usage=usage_of([choices]),
+            usage=usage_of(choices, len(choices)),
             metrics=metrics_of(choices),
-            system_fingerprint=FINGERPRINT,
         )
 
     def _chunk(self, index: int, delta: ChatDelta, finish: str | None = None) -> ChatChunk:
         choice = ChunkChoice(index=index, delta=delta, finish_reason=finish, logprobs=None)
-        return ChatChunk(
-            id=self._head.id,
-            object="chat.completion.chunk",
-            created=self._head.created,
-            model=self._head.model,
-            choices=[choice],
-            system_fingerprint=FINGERPRINT,
-        )
+        return ChatChunk(**self._head.fields, object="chat.completion.chunk", choices=[choice])
 
     def _attach_logprobs(self, index: int, chunk: ChatChunk) -> None:
         shown = self._tokens[index].chat()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -12,10 +11,11 @@ from openai_dspark.server.body import parse
 from openai_dspark.server.call import Call
 from openai_dspark.server.chat.chunks import ChunkWriter
 from openai_dspark.server.chat.order import ChatOrder
-from openai_dspark.server.chat.reply import ReplyHead, to_reply
+from openai_dspark.server.chat.reply import to_reply
 from openai_dspark.server.dependencies import CallerOf, ServiceOf, parsed, timeout_of
 from openai_dspark.server.event_stream import ChunkEvents
 from openai_dspark.server.facts import facts_of
+from openai_dspark.server.head import ReplyHead
 from openai_dspark.server.openapi import post
 from openai_dspark.server.running import answer, note_start, streamed
 from openai_dspark.wire.chat_reply import ChatCompletion
@@ -46,8 +46,7 @@ async def chat_completions(request: Request, service: ServiceOf, caller: CallerO
     )
 
     def head(call: Call) -> ReplyHead:
-        number = call.handles[0].request_id.removeprefix("req-")
-        return ReplyHead(f"chatcmpl-{number}", int(time.time()), body.model)
+        return ReplyHead.of("chatcmpl", call, body.model)
 
     if body.stream:
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 
 from agentspark.engine.result import Completion, Delta
+from openai_dspark.server.head import ReplyHead
 from openai_dspark.server.tokens import TokenTexts
 from openai_dspark.server.usage import metrics_of, usage_of
 from openai_dspark.wire.chat_reply import (
@@ -17,29 +16,15 @@ from openai_dspark.wire.chat_reply import (
     ReplyToolCall,
 )
 
-FINGERPRINT = f"agentspark-{version('agentspark')}"
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyHead:
-    """What every reply and chunk of one call begins with."""
-
-    id: str
-    created: int
-    model: str
-
 
 def to_reply(head: ReplyHead, choices: Sequence[Completion], texts: TokenTexts) -> ChatCompletion:
     """The whole answer."""
     return ChatCompletion(
-        id=head.id,
+        **head.fields,
         object="chat.completion",
-        created=head.created,
-        model=head.model,
         choices=[_choice(index, choice, texts) for index, choice in enumerate(choices)],
-        usage=usage_of([choices]),
+        usage=usage_of(choices, len(choices)),
         metrics=metrics_of(choices),
-        system_fingerprint=FINGERPRINT,
     )
 
 

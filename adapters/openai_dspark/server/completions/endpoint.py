@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -10,12 +9,12 @@ from starlette.responses import Response
 
 from openai_dspark.server.body import parse
 from openai_dspark.server.call import Call
-from openai_dspark.server.chat.reply import ReplyHead
 from openai_dspark.server.completions.order import CompletionOrder
 from openai_dspark.server.completions.reply import CompletionWriter
 from openai_dspark.server.dependencies import CallerOf, ServiceOf, parsed, timeout_of
 from openai_dspark.server.event_stream import ChunkEvents
 from openai_dspark.server.facts import facts_of
+from openai_dspark.server.head import ReplyHead
 from openai_dspark.server.openapi import post
 from openai_dspark.server.running import answer, note_start, streamed
 from openai_dspark.wire.completion_reply import TextCompletion
@@ -43,8 +42,7 @@ async def text_completions(request: Request, service: ServiceOf, caller: CallerO
     )
 
     def writer(call: Call) -> CompletionWriter:
-        number = call.handles[0].request_id.removeprefix("req-")
-        head = ReplyHead(f"cmpl-{number}", int(time.time()), body.model)
+        head = ReplyHead.of("cmpl", call, body.model)
         return CompletionWriter(head, order.n, order.echoes(), service.texts, body.logprobs)
 
     if body.stream:

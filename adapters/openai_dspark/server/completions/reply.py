@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agentspark.engine.result import Completion, Delta
-from openai_dspark.server.chat.reply import FINGERPRINT, ReplyHead
+from openai_dspark.server.head import ReplyHead
 from openai_dspark.server.tokens import TokenTexts
 from openai_dspark.server.usage import metrics_of, usage_of
 from openai_dspark.wire.completion_reply import CompletionChoice, TextCompletion
@@ -58,10 +58,6 @@ class CompletionWriter:
         """The last chunk, where the client asked for it."""
         return self._reply([], choices)
 
-    def groups(self, choices: Sequence[Completion]) -> list[Sequence[Completion]]:
-        """The choices of each prompt."""
-        return [choices[start : start + self._n] for start in range(0, len(choices), self._n)]
-
     def _choice(self, index: int, delta: Delta) -> CompletionChoice:
         text, self._echoes[index] = self._echoes[index] + delta.text, ""
         logprobs = None
@@ -74,15 +70,8 @@ class CompletionWriter:
     def _reply(
         self, choices: list[CompletionChoice], done: Sequence[Completion] = ()
     ) -> TextCompletion:
-        reply = TextCompletion(
-            id=self._head.id,
-            object="text_completion",
-            created=self._head.created,
-            model=self._head.model,
-            choices=choices,
-            system_fingerprint=FINGERPRINT,
-        )
+        reply = TextCompletion(**self._head.fields, object="text_completion", choices=choices)
         if done:
-            reply.usage = usage_of(self.groups(done))
+            reply.usage = usage_of(done, self._n)
             reply.metrics = metrics_of(done)
         return reply

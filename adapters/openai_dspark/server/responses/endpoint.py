@@ -46,8 +46,7 @@ async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> H
         )
 
         def head(call: Call) -> ResponseHead:
-            number = call.handles[0].request_id.removeprefix("req-")
-            return ResponseHead(number, int(time.time()), body, order.sampling)
+            return ResponseHead(call.number, int(time.time()), body, order.sampling)
 
         def whole(call: Call) -> Response:
             completion, own = call.finished[0], head(call)
