@@ -1,14 +1,17 @@
-"""From a request's fields to the engine's sampling parameters and options."""
+"""From a request's fields to the engine's sampling parameters, options and labels."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from agentspark.engine.params import RequestOptions
+from agentspark.engine.params import Labels, RequestOptions
 from agentspark.sampling.params import SamplingParams
 from agentspark.trace.record import Arm
 from openai_dspark.server.auth import Caller
 from openai_dspark.server.errors import ApiError
+from openai_dspark.server.labels import read_labels, told
+from openai_dspark.server.names import ModelNames
 from openai_dspark.server.settings import ServerSettings
 from openai_dspark.wire.sampling import GenerationBody
 
@@ -45,7 +48,20 @@ def branches(sampling: SamplingParams, n: int) -> list[SamplingParams]:
     return [replace(sampling, seed=sampling.seed + index) for index in range(n)]
 
 
-def options_of(body: GenerationBody, arm: Arm | None, caller: Caller) -> RequestOptions:
+def treatment_of(
+    body: GenerationBody, names: ModelNames, caller: Caller, headers: Mapping[str, str]
+) -> tuple[RequestOptions, Labels]:
+    """What acceleration ``body`` gets, and what its trace says of it; ``ApiError`` names a fault.
+
+    The arm is the one that the model's name, a header or the metadata asks for.
+    """
+    metadata = body.metadata or {}
+    arm = names.arm(body.model, *told("arm", headers, metadata))
+    options = _options(body, arm, caller)
+    return options, read_labels(headers, metadata, _arm_label(options, arm))
+
+
+def _options(body: GenerationBody, arm: Arm | None, caller: Caller) -> RequestOptions:
     """What acceleration ``body`` gets. The baseline arm drafts nothing and shares nothing.
 
     Callers with different keys never share prefixes, whatever salts they give.
@@ -69,7 +85,7 @@ def options_of(body: GenerationBody, arm: Arm | None, caller: Caller) -> Request
     )
 
 
-def arm_label(options: RequestOptions, arm: Arm | None) -> str | None:
+def _arm_label(options: RequestOptions, arm: Arm | None) -> str | None:
     """What the trace calls the arm: a request that switches parts off itself is in none."""
     if arm is not None:
         return arm

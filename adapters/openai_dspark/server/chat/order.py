@@ -14,9 +14,8 @@ from agentspark.sampling.params import SamplingParams
 from openai_dspark.server.auth import Caller
 from openai_dspark.server.chat.reply import message_of
 from openai_dspark.server.errors import ApiError
-from openai_dspark.server.labels import read_labels, told
 from openai_dspark.server.runs import RunGuess
-from openai_dspark.server.sampling import arm_label, branches, options_of, sampling_of
+from openai_dspark.server.sampling import branches, sampling_of, treatment_of
 from openai_dspark.wire.chat_request import ChatRequest
 from openai_dspark.wire.text import plain
 
@@ -43,9 +42,7 @@ class ChatOrder:
         cls, service: Service, body: ChatRequest, caller: Caller, headers: Mapping[str, str]
     ) -> ChatOrder:
         """Decide what can be decided without reading the messages; ``ApiError`` names a fault."""
-        metadata = body.metadata or {}
-        arm = service.names.arm(body.model, *told("arm", headers, metadata))
-        options = options_of(body, arm, caller)
+        options, labels = treatment_of(body, service.names, caller, headers)
         n = body.n or 1
         if n > service.settings.max_choices:
             raise ApiError(
@@ -64,7 +61,7 @@ class ChatOrder:
                 logprobs=_logprobs(body),
             ),
             options=options,
-            labels=read_labels(headers, metadata, arm_label(options, arm)),
+            labels=labels,
             n=n,
         )
 

@@ -13,8 +13,7 @@ from agentspark.engine.request import Request
 from agentspark.sampling.params import SamplingParams
 from openai_dspark.server.auth import Caller
 from openai_dspark.server.errors import ApiError
-from openai_dspark.server.labels import read_labels, told
-from openai_dspark.server.sampling import arm_label, branches, options_of, sampling_of
+from openai_dspark.server.sampling import branches, sampling_of, treatment_of
 from openai_dspark.wire.completion_request import CompletionRequest
 
 if TYPE_CHECKING:
@@ -45,9 +44,7 @@ class CompletionOrder:
         headers: Mapping[str, str],
     ) -> CompletionOrder:
         """Decide what can be decided without tokenising; ``ApiError`` names a fault."""
-        metadata = body.metadata or {}
-        arm = service.names.arm(body.model, *told("arm", headers, metadata))
-        options = options_of(body, arm, caller)
+        options, labels = treatment_of(body, service.names, caller, headers)
         prompts, n = _prompts(body), body.n or 1
         if len(prompts) * n > service.settings.max_choices:
             raise ApiError(
@@ -71,7 +68,7 @@ class CompletionOrder:
                 logprobs=body.logprobs,
             ),
             options=options,
-            labels=read_labels(headers, metadata, arm_label(options, arm)),
+            labels=labels,
             prompts=prompts,
             n=n,
         )
