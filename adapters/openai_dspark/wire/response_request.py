@@ -60,7 +60,8 @@ class ResponseRequest(Body):
     """Input to be answered. The conversation is the client's to keep: ``store`` is never true.
 
     ``include`` may ask for encrypted reasoning, which a client sends back; the reasoning comes in
-    plain and may be sent back just so.
+    plain and may be sent back just so. ``client_metadata`` is what Codex says of itself, with
+    every request; it asks for nothing.
     """
 
     model: str
@@ -77,6 +78,7 @@ class ResponseRequest(Body):
     text: TextConfig | None = None
     reasoning: Reasoning | None = None
     metadata: Metadata | None = None
+    client_metadata: dict[str, str] | None = Field(default=None, max_length=64)
     user: str | None = Field(default=None, max_length=512)
     safety_identifier: str | None = Field(default=None, max_length=512)
     prompt_cache_key: str | None = Field(default=None, max_length=512)

@@ -106,6 +106,30 @@ def request(given, **more):
     return ResponseRequest.model_validate({"model": "m", "input": given, **more})
 
 
+def test_what_codex_sends_is_answered(client):
+    asked = {
+        "model": MODEL, "instructions": "You are a coding agent.", "tool_choice": "auto",
+        "input": [
+            {"type": "message", "role": "developer", "content": [
+                {"type": "input_text", "text": "Be brief."}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+            {"type": "reasoning", "summary": [], "encrypted_content": None},
+            called("1"), answered("1"),
+        ],
+        "tools": [
+            {"type": "function", "name": "shell", "description": "Runs.", "strict": False,
+             "parameters": {"type": "object", "properties": {"command": {
+                 "type": "array", "items": {"type": "string"}}}, "required": ["command"],
+                 "additionalProperties": False}},
+        ],
+        "parallel_tool_calls": False, "reasoning": None, "store": False, "stream": True,
+        "include": [], "prompt_cache_key": "0198", "client_metadata": {"installation": "a"},
+        "max_output_tokens": 8,
+    }  # fmt: skip
+    *_, last = client.responses.create(stream=True, extra_body=asked)
+    assert last.type in ("response.completed", "response.incomplete")
+
+
 def test_items_in_a_row_become_one_turn():
     body = request(
         [
