@@ -32,7 +32,7 @@ def labels_of(
     tagged = _from_tags(tags)
     found = {name: metadata.get(_PREFIX + name, tagged.get(name)) for name in _NAMES}
     if found["step_name"] is None:
-        found["step_name"] = metadata.get("langgraph_node")
+        found["step_name"] = _node(metadata.get("langgraph_node"))
     if not isinstance(given, Labels | Mapping | None):
         raise InvalidRequestError(
             f"labels={given!r} cannot be used: give a mapping or agentspark.Labels.", param="labels"
@@ -50,6 +50,13 @@ def labels_of(
         if value is not None:
             _check(name, value)
     return Labels(**found)
+
+
+def _node(name: object) -> str | None:
+    """A node's name as a label; nobody chose it to be one, so that it is made to fit."""
+    if not isinstance(name, str):
+        return None
+    return "".join(char for char in name if char.isprintable())[:_LONGEST] or None
 
 
 def _check(name: str, value: str | int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from pydantic_core import PydanticSerializationError, to_json
 
 from agentspark.engine.params import Labels
@@ -32,10 +33,10 @@ class Order:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
 
-    def headers_in(self, left_s: float | None) -> dict[str, str]:
+    def headers_in(self, left_s: float | None) -> httpx.Headers:
         """The headers of an attempt for which ``left_s`` seconds are left: the server is told."""
         told = {} if left_s is None else {"x-agentspark-timeout": f"{left_s:g}"}
-        return {**self.headers, **told}
+        return httpx.Headers({**self.headers, **told}, encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +109,9 @@ def _label_headers(labels: Labels | None) -> dict[str, str]:
         if value is None:
             continue
         text = str(value)
-        if not (text.isascii() and text.isprintable()):
+        if not text.isprintable():
             raise InvalidRequestError(
-                f"label {name}={value!r} cannot be sent: use printable ASCII.", param=name
+                f"label {name}={value!r} cannot be sent: use printable characters.", param=name
             )
         found[header] = text
     return found

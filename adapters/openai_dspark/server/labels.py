@@ -27,8 +27,16 @@ def told(
     """What a header, or else the metadata, gives for a label, and where; an empty one is none."""
     header, key = HEADER_PREFIX + name.replace("_", "-"), METADATA_PREFIX + name
     if headers.get(header):
-        return headers[header], header
+        return _as_sent(headers[header]), header
     return metadata.get(key) or None, f"metadata.{key}"
+
+
+def _as_sent(value: str) -> str:
+    """A header's text: ASGI servers read the bytes as Latin-1, and clients mean UTF-8."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 def read_labels(headers: Mapping[str, str], metadata: Mapping[str, str], arm: str | None) -> Labels:

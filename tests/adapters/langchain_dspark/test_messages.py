@@ -93,6 +93,7 @@ def test_a_calls_labels_win_over_metadata_and_that_over_the_node_name():
     assert labels_of(None, metadata) == Labels(run="r", step=3, step_name="n")
     assert labels_of({"run": "mine"}, metadata) == Labels(run="mine", step=3, step_name="n")
     assert labels_of(Labels(step_name="own"), metadata).step_name == "own"
+    assert labels_of(None, {"langgraph_node": "a\n" + "ü" * 300}).step_name == "a" + "ü" * 255
     assert named(Labels(run="r", step=0)) == {"run": "r", "step": 0}
 
 

@@ -178,10 +178,10 @@ def test_labels_and_tags_arrive(served, remote, trace_file):
         ASKED,
         config={"tags": ["agentspark_run:tagged"], "metadata": {"agentspark_step": 7}},
     )
-    list(remote.stream(ASKED, config={"tags": ["agentspark_run:streamed"]}))
+    list(remote.stream(ASKED, config={"tags": ["agentspark_run:Fluß"]}))
     first, second = (json.loads(line) for line in trace_file.read_text().splitlines()[-2:])
     assert (first["run"], first["step"]) == ("tagged", 7)
-    assert second["run"] == "streamed"
+    assert second["run"] == "Fluß"
 
 
 def test_tokens_cannot_be_counted_from_afar(remote):

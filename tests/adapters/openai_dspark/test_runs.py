@@ -210,7 +210,7 @@ def test_labels_come_from_headers_and_metadata(served, trace_file):
     )
     served.chat(
         metadata={"agentspark_run": "meta"},
-        headers={"x-agentspark-run": "head", "x-agentspark-parent": "p"},
+        headers={"x-agentspark-run": "Übung".encode(), "x-agentspark-parent": b"\xfc"},
     )
     served.chat(
         metadata={"agentspark_run": "meta", "agentspark_arm": "baseline"},
@@ -221,7 +221,7 @@ def test_labels_come_from_headers_and_metadata(served, trace_file):
     assert third["options"]["speculation"] == "off"
     assert (first["run"], first["step"]) == ("meta", 4)
     assert (first["step_name"], first["step_kind"]) == ("look", "tool")
-    assert (second["run"], second["parent"], second["step"]) == ("head", "p", 1)
+    assert (second["run"], second["parent"], second["step"]) == ("Übung", "ü", 1)
 
 
 def test_a_request_that_switches_parts_off_is_in_no_arm(served, trace_file):
