@@ -1,9 +1,10 @@
-"""From a request's fields to the engine's sampling parameters, options and labels."""
+"""From a request's fields to the engine's sampling parameters, formats, options and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from agentspark.engine.params import Labels, RequestOptions
 from agentspark.sampling.params import SamplingParams
@@ -59,6 +60,16 @@ def treatment_of(
     arm = names.arm(body.model, *told("arm", headers, metadata))
     options = _options(body, arm, caller)
     return options, read_labels(headers, metadata, _arm_label(options, arm))
+
+
+def wanted_of(body: GenerationBody) -> dict[str, Any]:
+    """What the answer must look like, as arguments of ``ChatFormat.of``."""
+    wanted, outputs = body.response_format, body.structured_outputs
+    return {
+        "response_format": None if wanted is None else wanted.as_sent(),
+        "regex": None if outputs is None else outputs.regex,
+        "choice": None if outputs is None else outputs.choice,
+    }
 
 
 def _options(body: GenerationBody, arm: Arm | None, caller: Caller) -> RequestOptions:

@@ -34,6 +34,10 @@ class Body(BaseModel):
                 )
         return self
 
+    def as_sent(self) -> dict[str, Any]:
+        """The part as the JSON object it was."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
 
 class Reply(BaseModel):
     """A part of a response. Fields that were never set are not sent; other servers' are kept."""

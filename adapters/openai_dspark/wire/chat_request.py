@@ -7,7 +7,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from agentspark.models.tools.tool import MAX_TOOLS
-from openai_dspark.wire.formats import ResponseFormat, StructuredOutputs
 from openai_dspark.wire.messages import Message
 from openai_dspark.wire.prediction import Prediction
 from openai_dspark.wire.sampling import GenerationBody, TokenCount
@@ -22,15 +21,12 @@ class ChatRequest(GenerationBody):
     """
 
     messages: list[Message] = Field(min_length=1, max_length=16384)
-    max_tokens: TokenCount | None = None
     max_completion_tokens: TokenCount | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     tools: list[Tool] | None = Field(default=None, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    response_format: ResponseFormat | None = None
-    structured_outputs: StructuredOutputs | None = None
     prediction: Prediction | None = None
     reasoning_effort: str | None = None
     chat_template_kwargs: dict[str, Any] | None = None

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from openai_dspark.wire.formats import ResponseFormat, StructuredOutputs
-from openai_dspark.wire.sampling import GenerationBody, TokenCount
+from openai_dspark.wire.sampling import GenerationBody
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 
@@ -21,9 +20,6 @@ class CompletionRequest(GenerationBody):
         | Annotated[list[str], Field(min_length=1, max_length=128)]
         | Annotated[list[TokenIds], Field(min_length=1, max_length=128)]
     )
-    max_tokens: TokenCount | None = None
     echo: bool | None = None
     logprobs: int | None = Field(default=None, ge=0, le=20)
     best_of: Literal[1] | None = None
-    response_format: ResponseFormat | None = None
-    structured_outputs: StructuredOutputs | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from openai_dspark.wire.body import Body
+from openai_dspark.wire.formats import ResponseFormat, StructuredOutputs
 
 Stop = Annotated[str, Field(min_length=1, max_length=1024)]
 MetadataKey = Annotated[str, Field(max_length=64)]
@@ -39,6 +40,7 @@ class GenerationBody(Body):
     """
 
     model: str
+    max_tokens: TokenCount | None = None
     temperature: float | None = Field(default=None, ge=0, le=100)
     top_p: float | None = Field(default=None, gt=0, le=1)
     n: int | None = Field(default=None, ge=1, le=128)
@@ -47,6 +49,8 @@ class GenerationBody(Body):
     presence_penalty: float | None = Field(default=None, ge=-10, le=10)
     frequency_penalty: float | None = Field(default=None, ge=-10, le=10)
     logit_bias: dict[str, float] | None = Field(default=None, max_length=1024)
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     metadata: Metadata | None = None

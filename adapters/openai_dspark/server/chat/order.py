@@ -15,9 +15,10 @@ from openai_dspark.server.auth import Caller
 from openai_dspark.server.chat.reply import message_of
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.runs import RunGuess
-from openai_dspark.server.sampling import branches, sampling_of, treatment_of
+from openai_dspark.server.sampling import branches, sampling_of, treatment_of, wanted_of
 from openai_dspark.wire.chat_request import ChatRequest
 from openai_dspark.wire.text import plain
+from openai_dspark.wire.tools import NamedChoice
 
 if TYPE_CHECKING:
     from openai_dspark.server.service import Service
@@ -106,17 +107,13 @@ class ChatOrder:
         return replace(self.labels, run=guess.run)
 
     def _format(self) -> ChatFormat:
-        body, outputs = self.body, self.body.structured_outputs
+        body, choice = self.body, self.body.tool_choice
         return ChatFormat.of(
-            tools=_json(body.tools),
-            tool_choice=body.tool_choice
-            if isinstance(body.tool_choice, str)
-            else _json(body.tool_choice),
+            tools=None if body.tools is None else [tool.as_sent() for tool in body.tools],
+            tool_choice=choice.as_sent() if isinstance(choice, NamedChoice) else choice,
             parallel_tool_calls=body.parallel_tool_calls,
-            response_format=_json(body.response_format),
-            regex=None if outputs is None else outputs.regex,
-            choice=None if outputs is None else outputs.choice,
             template_args=self._template_args() or None,
+            **wanted_of(body),
         )
 
     def _template_args(self) -> dict[str, Any]:
@@ -135,13 +132,6 @@ class ChatOrder:
             f"reasoning_effort: this model cannot be told to reason with effort {effort!r}.",
             param="reasoning_effort",
         )
-
-
-def _json(part: Any) -> Any:
-    """A part of the body, or a list of parts, as the JSON it was."""
-    if isinstance(part, list):
-        return [_json(item) for item in part]
-    return None if part is None else part.model_dump(by_alias=True, exclude_unset=True)
 
 
 def _max_tokens(body: ChatRequest, default: int) -> int:

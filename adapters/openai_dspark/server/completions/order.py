@@ -13,7 +13,7 @@ from agentspark.engine.request import Request
 from agentspark.sampling.params import SamplingParams
 from openai_dspark.server.auth import Caller
 from openai_dspark.server.errors import ApiError
-from openai_dspark.server.sampling import branches, sampling_of, treatment_of
+from openai_dspark.server.sampling import branches, sampling_of, treatment_of, wanted_of
 from openai_dspark.wire.completion_request import CompletionRequest
 
 if TYPE_CHECKING:
@@ -103,14 +103,7 @@ class CompletionOrder:
 
     def _constraint(self) -> Constraint | None:
         """What the text must look like, by the rules for a chat's answer."""
-        wanted, outputs = self.body.response_format, self.body.structured_outputs
-        return ChatFormat.of(
-            response_format=None
-            if wanted is None
-            else wanted.model_dump(by_alias=True, exclude_unset=True),
-            regex=None if outputs is None else outputs.regex,
-            choice=None if outputs is None else outputs.choice,
-        ).wanted
+        return ChatFormat.of(**wanted_of(self.body)).wanted
 
 
 def _prompts(body: CompletionRequest) -> list[str] | list[list[int]]:

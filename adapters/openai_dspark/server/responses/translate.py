@@ -38,7 +38,7 @@ def translate(body: ResponseRequest) -> Translation:
     fields = {
         "messages": conversation.messages,
         "max_completion_tokens": body.max_output_tokens,
-        "tools": [_tool(tool.model_dump(exclude_unset=True)) for tool in body.tools or ()] or None,
+        "tools": [_tool(tool.as_sent()) for tool in body.tools or ()] or None,
         "tool_choice": _choice(body),
         "response_format": _format(body),
         "reasoning_effort": None if body.reasoning is None else body.reasoning.effort,
@@ -79,7 +79,7 @@ def _format(body: ResponseRequest) -> dict[str, Any] | None:
     if wanted is None:
         return None
     if isinstance(wanted, ResponseSchemaFormat):
-        shape = wanted.model_dump(by_alias=True, exclude_unset=True)
+        shape = wanted.as_sent()
         return {
             "type": "json_schema",
             "json_schema": {name: value for name, value in shape.items() if name != "type"},
