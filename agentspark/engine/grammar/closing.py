@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _DETOUR = 64
 # Where fewer tokens are to spare, a greedy way has to do.
 _SPARE = 16
+# What may be left of a character that was begun, in UTF-8: nothing, or one to three bytes, the
+# first of which is no lower in some characters.
+_FIRST = (b"\x80", b"\xa0", b"\x90")
+_RESTS = (b"", *(first + b"\x80" * more for more in range(3) for first in _FIRST))
 
 
 class Closing:
@@ -26,6 +30,7 @@ class Closing:
 
     _lead: Sequence[int] = ()  # the tokens that leave it, and their text
     _text = b""
+    _leads: Sequence[list[int]] = ()  # the same behind each possible rest of a character
 
     def __init__(self, tables: LLTokenizer) -> None:
         self._tables = tables
@@ -43,6 +48,9 @@ class Closing:
         found = copy(self)
         found._ways = self._ways.trying(endings)
         found._lead, found._text = tokens, text.encode()
+        if tokens:
+            rests = (self._tables.tokenize_bytes(rest) for rest in _RESTS)
+            found._leads = [[*rest, *tokens] for rest in rests]
         return found
 
     def inside(self, said: Sequence[int]) -> bool:
@@ -53,14 +61,15 @@ class Closing:
 
     def way(self, place: LLMatcher, most: int, *, inside: bool) -> Work[Sequence[int] | None]:
         """Tokens from ``place`` to where the output may end; ``None`` for none in ``most``."""
-        left = _after(place, self._lead) if inside else None
+        left = self._left(place) if inside else None
         if left is not None:
+            lead, behind = left
             found, leads = yield from self._ways.greedy(place, most)
             if leads:
                 return found
-            rest = yield from self._ways.short(left, most - len(self._lead))
+            rest = yield from self._ways.short(behind, most - len(lead))
             if rest is not None:
-                return [*self._lead, *rest]
+                return [*lead, *rest]
         return (yield from self._ways.short(place, most))
 
     def next_way(
@@ -82,21 +91,29 @@ class Closing:
         if len(way) <= most and self._ways.lead_out(there, way):
             return way
         far = min(most, len(way) + _DETOUR)
-        lead = list(self._lead) if inside else []
-        if not lead or list(way[: len(lead)]) != lead:
+        if not inside or all(list(way[: len(lead)]) != lead for lead in self._leads):
             found, leads = yield from self._ways.greedy(there, far, last, way)
             if leads:
                 return found
-        if lead:
-            left = _after(there, lead)
+        lead: list[int] = []
+        if inside:
+            left = self._left(there)
             if left is None:
                 return None
-            there, far, most = left, far - len(lead), most - len(lead)
+            lead, there = left
+            far, most = far - len(lead), most - len(lead)
             found, leads = yield from self._ways.greedy(there, far, lead[-1], way)
         if not leads and most - len(way) < _SPARE:
             return None
         rest = found if leads else (yield from self._ways.shortened(there, found, False, most))
         return None if rest is None else lead + rest
+
+    def _left(self, place: LLMatcher) -> tuple[list[int], LLMatcher] | None:
+        """The tokens that leave the section at ``place``, and the place after them, if any do."""
+        for lead in self._leads:
+            if (left := _after(place, lead)) is not None:
+                return lead, left
+        return None
 
 
 def _after(place: LLMatcher, tokens: Sequence[int]) -> LLMatcher | None:
