@@ -48,9 +48,7 @@ class Intake:
         spec, tokenizer = self._parts.target.spec, self._parts.target.tokenizer
         request.validate(vocab_size=spec.vocab_size, max_context=self._parts.max_context)
         request = dataclasses.replace(
-            request,
-            labels=labelled(request.labels, self._context),
-            options=_plain(limited(request.options, self._context)),
+            request, options=_plain(limited(request.options, self._context))
         )
         if request.options.speculation == "dspark" and self._parts.drafter is None:
             raise InvalidRequestError(
@@ -60,6 +58,11 @@ class Intake:
             )
         params, prompt = request.sampling, list(map(int, request.prompt_token_ids))
         limit = min(params.max_tokens, self._parts.max_context - len(prompt))
+        grammar = None
+        if request.constraint is not None:
+            grammar = self._grammars.state(request.constraint, limit)
+        # Nothing is refused from here on: what is refused takes no number of its run's steps.
+        request = dataclasses.replace(request, labels=labelled(request.labels, self._context))
         uses_drafter = self._uses_drafter(request)
         answer = request.answer
         stream = tokenizer.stream() if answer is None else tokenizer.stream(answer.shown)
@@ -88,9 +91,7 @@ class Intake:
             else None,
             logprobs=None if params.logprobs is None else [],
             margins=[] if self._margins else None,
-            grammar=None
-            if request.constraint is None
-            else self._grammars.state(request.constraint, limit),
+            grammar=grammar,
         )
 
     def _uses_drafter(self, request: Request) -> bool:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from agentspark.engine.engine import Engine
+from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.intake import labelled, limited
 from agentspark.engine.params import Labels, RequestOptions
+from agentspark.engine.request import Request
+from agentspark.errors import InvalidRequestError
+from agentspark.sampling.params import SamplingParams
 from agentspark.trace import TraceContext
 
 
@@ -30,3 +37,13 @@ def test_labels_are_completed_and_kept() -> None:
 
     assert first == Labels(run="agent::r2", step=1, step_name="a", parent="p", arm="baseline")
     assert (second.step, second.step_name) == (2, "b")
+
+
+def test_a_refused_request_takes_no_step_number(tiny_engine: Engine) -> None:
+    labels, sampling = Labels(run="refused"), SamplingParams(max_tokens=1)
+    bad = Constraint.json_schema({"type": "string", "pattern": "(?<=a)b"}, strict=True)
+    request = Request(prompt_token_ids=[5, 6], labels=labels, sampling=sampling, constraint=bad)
+    with pytest.raises(InvalidRequestError):
+        tiny_engine.submit(request)
+    done = tiny_engine.generate([5, 6], sampling, labels=labels)
+    assert done.labels.step == 1
