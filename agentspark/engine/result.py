@@ -18,8 +18,9 @@ FinishReason = Literal["stop", "length", "tool_calls", "cancelled", "error"]
 class Counts:
     """Token and round counts of one request.
 
-    ``rounds`` are target passes after the prefill, so the mean accepted length (bonus token
-    included) is ``(completion_tokens - 1) / rounds``. ``draft_tokens`` were proposed,
+    ``rounds`` are target passes after the prefill (one that repeats the prefill of a request
+    which had lost its KV blocks counts), so the mean accepted length (bonus token included) is
+    ``(completion_tokens - 1) / rounds``. ``draft_tokens`` were proposed,
     ``verified_tokens`` of them went through the target, ``accepted_tokens`` of those were kept.
     ``accepted_histogram[k]`` counts the rounds that accepted ``k`` drafts.
     ``cache_break_position`` is the first position at which the prompt parts from that of the run's

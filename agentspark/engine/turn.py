@@ -228,12 +228,14 @@ class Turn:
                 self._fail(sequence, choice)
                 continue
             sequence.computed += kept.get(sequence, 0)
-            self._emit(sequence, choice.tokens, raw, accepted.get(sequence))
+            # A prefill after a preemption goes on with the output, as a round without drafts does.
+            first = sequence.output.generated == 0
+            self._emit(sequence, choice.tokens, raw, None if first else choice.accepted)
 
     def _emit(
         self, sequence: Sequence, tokens: list[int], raw: torch.Tensor, accepted: int | None
     ) -> None:
-        """Hand ``tokens`` out up to the end; ``accepted`` were drafts (``None``: no round)."""
+        """Hand ``tokens`` out up to the end; ``accepted`` were drafts (``None``: the first token)."""
         complete: FinishReason | None = None
         if (grammar := sequence.grammar) is not None:
             if grammar.failure is not None:

@@ -50,7 +50,12 @@ def test_drafts_of_a_preempted_request_are_forgotten(
             )
             for p, said in zip(prompts, plain, strict=True)
         ]
-        assert [handle.result(60).token_ids for handle in handles] == plain
+        done = [handle.result(60) for handle in handles]
+    assert [one.token_ids for one in done] == plain
+    for counts in (one.counts for one in done):
+        # A token that comes out of a repeated prefill is one of a round too.
+        assert counts.completion_tokens - 1 - counts.rounds - counts.accepted_tokens in (0, -1)
+        assert sum(counts.accepted_histogram) == counts.rounds
     assert any(preempted), "no request lost its blocks while it had drafts"
 
 
