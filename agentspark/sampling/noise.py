@@ -36,8 +36,10 @@ class PositionNoise:
         if row is None:
             digest = hashlib.blake2b(f"{self._seed}/{position}".encode(), digest_size=8).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-            # Drawn on the CPU, so that every device gets the same numbers.
-            row = torch.empty(self._vocab_size).exponential_(generator=generator)
+            # Drawn on the CPU, so that every device gets the same numbers, from uniforms: torch's
+            # own exponentials take longer, and may come out of a library that draws others.
+            uniform = torch.rand(self._vocab_size, dtype=torch.float64, generator=generator)
+            row = uniform.neg_().log1p_().neg_().to(torch.float32)
             row = row.clamp_(min=torch.finfo(torch.float32).tiny).to(self._device)
             self._rows.put(position, row)
         return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from agentspark.sampling.noise import PositionNoise
@@ -14,6 +15,11 @@ def test_the_same_seed_and_position_give_the_same_row() -> None:
         assert torch.equal(first.at(position), backwards[position])
     assert not torch.equal(first.at(0), first.at(1))
     assert not torch.equal(first.at(0), PositionNoise(6, 100).at(0))
+
+
+def test_a_seed_means_the_same_everywhere() -> None:
+    row = PositionNoise(5, 4).at(2)
+    assert row.tolist() == pytest.approx([0.1120286, 1.1664732, 0.0278489, 0.5562559], rel=1e-5)
 
 
 def test_tokens_follow_their_probabilities() -> None:
