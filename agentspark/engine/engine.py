@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import torch
 
@@ -35,6 +36,8 @@ from agentspark.trace.facts import EngineFacts
 from agentspark.trace.recorder import Recorder
 
 _log = logging.getLogger(__name__)
+
+Watcher = TypeVar("Watcher", DraftWatcher, RoundWatcher)
 
 
 class Engine(Calls):
@@ -155,25 +158,13 @@ class Engine(Calls):
         """The drafter, if there is one; it belongs to the engine's loop."""
         return self._parts.drafter
 
-    @contextmanager
-    def watch_drafts(self, watcher: DraftWatcher) -> Iterator[None]:
+    def watch_drafts(self, watcher: DraftWatcher) -> AbstractContextManager[None]:
         """Call ``watcher`` for every round's drafts meanwhile, on the loop's thread."""
-        proposing = self._parts.turn.proposing
-        proposing.watcher = watcher
-        try:
-            yield
-        finally:
-            proposing.watcher = None
+        return _among(self._parts.turn.proposing.draft_watchers, watcher)
 
-    @contextmanager
-    def watch_rounds(self, watcher: RoundWatcher) -> Iterator[None]:
+    def watch_rounds(self, watcher: RoundWatcher) -> AbstractContextManager[None]:
         """Call ``watcher`` for what every round verifies meanwhile, on the loop's thread."""
-        proposing = self._parts.turn.proposing
-        proposing.round_watcher = watcher
-        try:
-            yield
-        finally:
-            proposing.round_watcher = None
+        return _among(self._parts.turn.proposing.round_watchers, watcher)
 
     def save_costs(self, folder: Path) -> Path:
         """Write what rounds cost on this machine, as measured and observed, into ``folder``."""
@@ -282,6 +273,15 @@ class Engine(Calls):
         except TraceWriteError as failure:
             # Tracing must never cost a request.
             _log.error("A trace record was lost: %s", failure)
+
+
+@contextmanager
+def _among(watchers: list[Watcher], watcher: Watcher) -> Iterator[None]:
+    watchers.append(watcher)
+    try:
+        yield
+    finally:
+        watchers.remove(watcher)
 
 
 def _environment(target: Target) -> Environment:

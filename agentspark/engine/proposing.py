@@ -47,8 +47,8 @@ class Proposing:
         self._committed = 0
         self.drafted = 0
         self.drafting_s = 0.0
-        self.watcher: DraftWatcher | None = None
-        self.round_watcher: RoundWatcher | None = None
+        self.draft_watchers: list[DraftWatcher] = []
+        self.round_watchers: list[RoundWatcher] = []
 
     @property
     def block_size(self) -> int:
@@ -162,9 +162,10 @@ class Proposing:
     def learn(self, sequence: Sequence, committed: Seq[int]) -> None:
         """Tell the sources what really followed: ``committed`` tokens after the anchor."""
         self._committed += len(committed)
-        if self.round_watcher is not None and sequence.proposal.token_ids:
-            verified = sequence.proposal
-            self.round_watcher(verified, *_outcome(sequence, verified, committed))
+        if self.round_watchers and sequence.proposal.token_ids:
+            outcome = _outcome(sequence, sequence.proposal, committed)
+            for watch_round in self.round_watchers:
+                watch_round(sequence.proposal, *outcome)
         if sequence.copies is not None:
             sequence.copies.learn(sequence.copy, *_outcome(sequence, sequence.copy, committed))
             sequence.copies.extend(committed)
@@ -173,8 +174,10 @@ class Proposing:
             sequence.record.update(decided, kept)
             if sequence.draft.token_ids and not decided and not self._confident:
                 sequence.record.fade()
-            if self.watcher is not None and sequence.draft.token_ids:
-                self.watcher(sequence.draft, kept, decided > kept or kept == len(sequence.draft))
+            if sequence.draft.token_ids:
+                final = decided > kept or kept == len(sequence.draft)
+                for watch_draft in self.draft_watchers:
+                    watch_draft(sequence.draft, kept, final)
 
 
 def _asked(sequence: Sequence, usual: int, block: int) -> int:
@@ -221,11 +224,12 @@ def _outcome(sequence: Sequence, proposal: Proposal, committed: Seq[int]) -> tup
     """How many of a proposal's drafts the round decided, and how many of those were right.
 
     Fixed output is known whether a draft was verified or not. A sampled draft that was not
-    verified would be right by chance only, so there the verified ones count.
+    verified would be right by chance only, so there the verified ones count: those of the
+    drafter where it drafted (see ``_chosen``), else the copied ones.
     """
     drafts = proposal.token_ids
     if not sequence.fixed:
-        if proposal.source != sequence.proposal.source:
+        if proposal is sequence.copy and sequence.draft.token_ids:
             return 0, 0
         drafts = drafts[: len(sequence.proposal)]
     kept = 0

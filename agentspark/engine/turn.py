@@ -235,7 +235,7 @@ class Turn:
     def _emit(
         self, sequence: Sequence, tokens: list[int], raw: torch.Tensor, accepted: int | None
     ) -> None:
-        """Hand ``tokens`` out up to the end; ``accepted`` were drafts (``None``: the first token)."""
+        """Hand ``tokens`` out up to the end; ``accepted`` were drafts (``None`` for the first)."""
         complete: FinishReason | None = None
         if (grammar := sequence.grammar) is not None:
             if grammar.failure is not None:

@@ -119,7 +119,7 @@ def test_rounds_are_watched_as_they_were_verified(engine: Engine) -> None:
     assert sum(verified for verified, _, _ in rounds) == done.counts.verified_tokens
     assert sum(kept for _, _, kept in rounds) == done.counts.accepted_tokens
     assert all(kept <= decided <= verified for verified, decided, kept in rounds)
-    assert engine._parts.turn.proposing.round_watcher is None
+    assert not engine._parts.turn.proposing.round_watchers
 
 
 @pytest.mark.parametrize("name", list(SHAPES))

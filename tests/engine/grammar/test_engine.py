@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from agentspark.drafting.proposal import Proposal
 from agentspark.engine.engine import Engine
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.params import RequestOptions, Speculation
@@ -106,6 +107,26 @@ def test_forced_tokens_are_drafts_that_are_always_kept(tiny_engine: Engine) -> N
     assert done.finish_reason == "stop"
     assert done.counts.accepted_tokens == done.counts.verified_tokens > 5
     assert done.counts.rounds < len(done.token_ids) / 4
+
+
+def test_forced_tokens_do_not_hide_how_the_drafts_before_them_fared(tiny_engine: Engine) -> None:
+    constraint = Constraint.regex("[b-d]{5} and nothing else will be said")
+    options = RequestOptions(speculation="dspark", verify="full")
+    sources = [""]
+    told: list[bool] = []
+
+    def note(_draft: Proposal, _kept: int, decided: bool) -> None:
+        if "+" in sources[-1]:  # the round that verified this draft, and more behind it
+            told.append(decided)
+
+    with (
+        tiny_engine.watch_rounds(lambda verified, *_: sources.append(verified.source)),
+        tiny_engine.watch_drafts(note),
+    ):
+        for _ in range(4):
+            run(tiny_engine, constraint, SamplingParams(max_tokens=40, temperature=1.0), options)
+    assert told
+    assert all(told)
 
 
 def test_a_regex_and_a_choice_hold(tiny_engine: Engine) -> None:
