@@ -10,18 +10,10 @@ from typing import Any
 
 from agentspark.dspark.gemma4_fields import ARCHITECTURE as GEMMA4_ARCHITECTURE
 from agentspark.dspark.gemma4_fields import flat_fields, gemma4_fields, is_gemma4
-from agentspark.dspark.kinds import BACKBONES, CHAINS, HEAD_TYPES, Backbone, Family, HeadType
+from agentspark.dspark.kinds import BACKBONES, HEAD_TYPES, KINDS, Backbone, Family, HeadType, Kind
 from agentspark.dspark.speculators import deepspec_fields, is_speculators
 from agentspark.errors import DrafterFormatError
 
-# What a family's checkpoints call themselves. Those of the chains (one token after the other,
-# ``chain.py``) are laid out as this library writes them.
-ARCHITECTURES: dict[Family, str] = {
-    "dspark": "Qwen3DSparkModel",
-    "dflash": "DFlashDraftModel",
-    "eagle3": "AgentsparkEagle3Model",
-    "mtp": "AgentsparkMTPModel",
-}
 _ACTIVATIONS = ("silu", "gelu_pytorch_tanh")
 CONFIG_FILE = "config.json"
 
@@ -114,22 +106,28 @@ class DrafterConfig:
     def _check_family(self) -> None:
         if self.backbone not in BACKBONES:
             raise _wrong("backbone", self.backbone, f"one of {', '.join(BACKBONES)}")
-        if self.backbone == "gemma4" and self.family != "dspark":
+        if self.backbone != "qwen3" and not self.kind.heads:
             raise _wrong("backbone", self.backbone, f"qwen3 where the family is {self.family}")
         if self.backbone == "qwen3" and self.attention_k_eq_v:
             raise _wrong("attention_k_eq_v", True, "false where the backbone is qwen3")
-        if self.family != "dspark":
+        if not self.kind.heads:
             for name in ("markov_rank", "enable_confidence_head"):
                 if getattr(self, name):
                     raise _wrong(name, getattr(self, name), f"0 or false: {self.family} has none")
-        if self.family != "dflash" and not self.sample_from_anchor:
+        if not self.kind.anchor_apart and not self.sample_from_anchor:
             raise _wrong("sample_from_anchor", False, f"true where the family is {self.family}")
-        if self.family in CHAINS and self.num_hidden_layers != 1:
+        if self.kind.chain and self.num_hidden_layers != 1:
             raise _wrong("num_hidden_layers", self.num_hidden_layers, f"1 for {self.family}")
-        if self.family in CHAINS and self.hidden_size % 2:
+        if self.kind.chain and self.hidden_size % 2:
             raise _wrong("hidden_size", self.hidden_size, f"even for {self.family}")
-        if self.family == "mtp" and self.block_size != 1:
-            raise _wrong("block_size", self.block_size, "1 for mtp")
+        if self.kind.most_drafts is not None and self.block_size > self.kind.most_drafts:
+            most = f"at most {self.kind.most_drafts} for {self.family}"
+            raise _wrong("block_size", self.block_size, most)
+
+    @property
+    def kind(self) -> Kind:
+        """What it has in common with all of its family."""
+        return KINDS[self.family]
 
     @property
     def draft_vocab(self) -> int:
@@ -156,13 +154,13 @@ class DrafterConfig:
             for name in ("attention_k_eq_v", "final_logit_softcapping"):
                 if not data[name]:
                     del data[name]
-        if self.family != "dflash":
+        if not self.kind.anchor_apart:
             del data["sample_from_anchor"]  # always true, and no field of a DeepSpec file
         data["target_layer_ids"] = list(self.target_layer_ids)
         data["rope_parameters"] = dict(self.rope_parameters)
         theta = self.rope_parameters.get("rope_theta")
         plain = {
-            "architectures": [ARCHITECTURES[self.family]],
+            "architectures": [self.kind.architecture],
             "model_type": "qwen3",
             "tie_word_embeddings": False,
             "layer_types": ["full_attention"] * self.num_hidden_layers,
@@ -204,9 +202,9 @@ def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
     if set(raw.get("layer_types") or ()) - {"full_attention"}:
         raise _wrong("layer_types", raw["layer_types"], "full_attention for every layer")
     try:
-        if family == "dflash":
+        if KINDS[family].anchor_apart:
             values.update(_dflash(raw))
-        if family != "dspark":
+        if not KINDS[family].heads:
             none = {"markov_rank": 0, "enable_confidence_head": False}
             values = {**none, "confidence_head_with_markov": False, **values}
         values["target_layer_ids"] = tuple(int(i) for i in values["target_layer_ids"])
@@ -221,15 +219,15 @@ def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
 
 
 def _family(raw: Mapping[str, Any]) -> Family:
-    kinds = list(raw.get("architectures") or [])
+    named = list(raw.get("architectures") or [])
     if is_gemma4(raw):
         return "dspark"
-    for family, name in ARCHITECTURES.items():
-        if kinds == [name]:
+    for family, kind in KINDS.items():
+        if named == [kind.architecture]:
             return family
-    read = ", ".join((*ARCHITECTURES.values(), GEMMA4_ARCHITECTURE))
+    read = ", ".join((*(kind.architecture for kind in KINDS.values()), GEMMA4_ARCHITECTURE))
     raise DrafterFormatError(
-        f"the drafter is of architecture {kinds or 'unknown'}, this library reads {read}: convert "
+        f"the drafter is of architecture {named or 'unknown'}, this library reads {read}: convert "
         "the checkpoint or take another."
     )
 

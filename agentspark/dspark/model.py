@@ -15,7 +15,6 @@ from agentspark.dspark.chain import ChainBackbone
 from agentspark.dspark.confidence import ConfidenceHead
 from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.heads import MarkovHead, build_head
-from agentspark.dspark.kinds import CHAINS
 from agentspark.errors import DrafterFormatError
 
 
@@ -144,5 +143,5 @@ class ChainModel(DraftModel):
 
 def build_model(config: DrafterConfig, draft_token_ids: Tensor | None = None) -> DraftModel:
     """Return the model of a config's family, its weights not set yet."""
-    kind = ChainModel if config.family in CHAINS else DSparkModel
-    return kind(config, draft_token_ids)
+    made = ChainModel if config.kind.chain else DSparkModel
+    return made(config, draft_token_ids)

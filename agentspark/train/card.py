@@ -13,16 +13,8 @@ import torch
 from agentspark.dspark.beside import CARD_FILE
 from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.describe import describe
-from agentspark.dspark.kinds import Family
 from agentspark.train.config import OptimConfig
 from agentspark.train.evaluate import OfflineTau, shown_figure
-
-_NAMES: dict[Family, str] = {
-    "dspark": "DSpark",
-    "dflash": "DFlash",
-    "eagle3": "Eagle3",
-    "mtp": "MTP-style",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +59,7 @@ def card_text(config: DrafterConfig, optim: OptimConfig, facts: TrainingFacts) -
     kinds = ", ".join(f"{k} {n}" for k, n in Counter(facts.kinds).most_common())
     loss = optim.loss
     lines = [
-        f"# {_NAMES[config.family]} drafter for {facts.target}",
+        f"# {config.kind.title} drafter for {facts.target}",
         "",
         "Proposes blocks of tokens that the target then verifies; outputs stay the target's own.",
         describe(config),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentspark.config import Dtype
-from agentspark.dspark.kinds import CHAINS, Backbone, Family, HeadType
+from agentspark.dspark.kinds import KINDS, Backbone, Family, HeadType
 from agentspark.errors import ConfigError
 from agentspark.train.loss import LossWeights
 
@@ -50,18 +50,22 @@ class DrafterShape:
     def __post_init__(self) -> None:
         """Reject sizes that cannot be (``ConfigError``)."""
         _positive(self, "layers", "block_size", "draft_vocab_size")
-        if (self.family == "dspark") != (self.markov_rank > 0):
+        kind = KINDS[self.family]
+        if kind.heads != (self.markov_rank > 0):
             raise ConfigError(
                 f"markov_rank={self.markov_rank} cannot be used with family {self.family}: "
                 "dspark has a sequential head, the others have none (0)."
             )
-        if self.backbone == "gemma4" and self.family != "dspark":
+        if self.backbone == "gemma4" and not kind.heads:
             raise ConfigError(f"backbone='gemma4' cannot be used: {self.family} has qwen3's only.")
-        if self.family in CHAINS and self.layers != 1:
+        if kind.chain and self.layers != 1:
             raise ConfigError(f"layers={self.layers} cannot be used: {self.family} has 1 layer.")
-        if self.family == "mtp" and self.block_size != 1:
-            raise ConfigError(f"block_size={self.block_size} cannot be used: mtp drafts 1 token.")
-        if self.family != "dflash" and not self.sample_from_anchor:
+        if kind.most_drafts is not None and self.block_size > kind.most_drafts:
+            raise ConfigError(
+                f"block_size={self.block_size} cannot be used: {self.family} drafts "
+                f"{kind.most_drafts} token."
+            )
+        if not kind.anchor_apart and not self.sample_from_anchor:
             raise ConfigError("sample_from_anchor=False cannot be used: it is dflash's layout.")
 
     @classmethod
@@ -81,9 +85,10 @@ class DrafterShape:
 
         Raises ``ConfigError`` for what it cannot have.
         """
-        kind: Family = family or "dspark"
-        if markov_head_type is not None and kind != "dspark":
-            raise ConfigError(f"{kind} has no sequential head: leave its type out.")
+        name: Family = family or "dspark"
+        kind = KINDS[name]
+        if markov_head_type is not None and not kind.heads:
+            raise ConfigError(f"{name} has no sequential head: leave its type out.")
         asked: dict[str, object] = {
             "family": family, "backbone": backbone,
             "num_hidden_layers": layers, "block_size": block_size,
@@ -91,14 +96,14 @@ class DrafterShape:
             "markov_head_type": markov_head_type, "draft_vocab_size": draft_vocab_size,
         }  # fmt: skip
         return cls(
-            family=kind,
+            family=name,
             backbone=backbone,
-            layers=(1 if kind in CHAINS else 2) if layers is None else layers,
-            block_size=(1 if kind == "mtp" else 7) if block_size is None else block_size,
-            sample_from_anchor=(kind != "dflash")
+            layers=(1 if kind.chain else 2) if layers is None else layers,
+            block_size=(kind.most_drafts or 7) if block_size is None else block_size,
+            sample_from_anchor=not kind.anchor_apart
             if sample_from_anchor is None
             else sample_from_anchor,
-            markov_rank=(64 if kind == "dspark" else 0) if markov_rank is None else markov_rank,
+            markov_rank=(64 if kind.heads else 0) if markov_rank is None else markov_rank,
             markov_head_type=markov_head_type or "vanilla",
             draft_vocab_size=8192 if draft_vocab_size is None else draft_vocab_size or None,
             given={name: value for name, value in asked.items() if value is not None},
