@@ -38,8 +38,9 @@ class SamplingParams:
     the usual meaning: repetition (multiplicative, over prompt and output, 1 is off), presence and
     frequency (subtractive, over the output, 0 is off). ``logprobs`` is the number of alternatives
     reported beside the chosen token, ``None`` for no log-probabilities at all. ``logit_bias`` adds
-    to the logits of single tokens, as ``(token id, -100 to 100)`` pairs. With a ``seed`` the
-    output is the same every time, also with other options and in other company.
+    to the logits of single tokens, as ``(token id, -100 to 100)`` pairs. ``min_tokens`` keeps
+    end tokens away; a stop string ends the output all the same. With a ``seed`` the output is the
+    same every time, also with other options and in other company.
     """
 
     max_tokens: int = 256

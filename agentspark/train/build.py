@@ -13,7 +13,7 @@ from agentspark.drafting.loading import AUTO, fingerprint_of, shipped_drafter
 from agentspark.dspark.check import check_drafter, target_fingerprint
 from agentspark.dspark.checkpoint import load_drafter
 from agentspark.dspark.config import DrafterConfig
-from agentspark.dspark.kinds import Backbone
+from agentspark.dspark.kinds import KINDS, Backbone
 from agentspark.dspark.model import DraftModel, build_model
 from agentspark.errors import (
     ConfigError,
@@ -55,7 +55,7 @@ def _style(target: Target, shape: DrafterShape) -> Backbone:
     kind = target.model.config.model_type
     if kind not in GEMMA4_TYPES:
         return shape.backbone or "qwen3"
-    if shape.family != "dspark" or shape.backbone == "qwen3":
+    if not KINDS[shape.family].heads or shape.backbone == "qwen3":
         raise UnsupportedModelError(
             f"{target.name} is a Gemma 4, which scales its embedding: its drafters have family "
             "dspark and Gemma 4's backbone."
@@ -105,8 +105,8 @@ def drafter_config(target: Target, shape: DrafterShape, anchors: int = 512) -> D
         final_logit_softcapping=logit_cap(target.model),
         markov_rank=shape.markov_rank,
         markov_head_type=shape.markov_head_type,
-        enable_confidence_head=shape.family == "dspark",
-        confidence_head_with_markov=shape.family == "dspark",
+        enable_confidence_head=KINDS[shape.family].heads,
+        confidence_head_with_markov=KINDS[shape.family].heads,
         draft_vocab_size=shape.draft_vocab_size if pruned else None,
         markov_w1_pruned=pruned and shape.markov_rank > 0,
         target_fingerprint=fingerprint_of(target),

@@ -88,12 +88,12 @@ def test_length_stop_and_eos_ends(tiny_engine: Engine) -> None:
     whole = tiny_engine.generate(tokens, GREEDY, options=PLAIN)
     assert whole.finish_reason == "length"
     piece = whole.text[10:14]
-    stopped = tiny_engine.generate(
-        tokens, SamplingParams(max_tokens=48, stop=(piece,), ignore_eos=True)
-    )
-    assert stopped.finish_reason == "stop"
-    assert stopped.text == whole.text[: whole.text.index(piece)]
-    assert stopped.token_ids == whole.token_ids[: len(stopped.token_ids)]
+    for least in (0, 48):  # of end tokens: a stop string may come before
+        ends = SamplingParams(max_tokens=48, min_tokens=least, stop=(piece,), ignore_eos=True)
+        stopped = tiny_engine.generate(tokens, ends)
+        assert stopped.finish_reason == "stop"
+        assert stopped.text == whole.text[: whole.text.index(piece)]
+        assert stopped.token_ids == whole.token_ids[: len(stopped.token_ids)]
 
 
 def test_min_tokens_bans_the_end_until_then(tiny_engine: Engine) -> None:
