@@ -60,18 +60,6 @@ def ask(engine: Engine, sampling: SamplingParams = HOT, **fields: Any) -> Comple
     return engine.chat(ASK, sampling, chat=ChatFormat.of(**fields))
 
 
-def answered(engine: Engine, **fields: Any) -> Completion:
-    """An answer that came to its content: reasoning without sense may take all the room."""
-    done = ask(engine, **fields)
-    for _ in range(5):
-        if done.content or done.tool_calls:
-            return done
-        assert done.finish_reason == "length"
-        assert done.reasoning
-        done = ask(engine, **fields)
-    return done
-
-
 def check(done: Completion, names: set[str], most: int) -> None:
     assert 1 <= len(done.tool_calls) <= most
     for call in done.tool_calls:
@@ -104,14 +92,14 @@ def test_none_never_calls_and_auto_may(engine: Engine) -> None:
 
 def test_a_format_holds_where_no_tool_is_called(engine: Engine) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": PARAMETERS}}
-    done = answered(engine, response_format=wanted)
+    done = ask(engine, response_format=wanted)
     jsonschema.validate(json.loads(done.content), PARAMETERS)
-    both = answered(engine, tools=TOOLS, response_format=wanted, parallel_tool_calls=False)
+    both = ask(engine, tools=TOOLS, response_format=wanted, parallel_tool_calls=False)
     if both.tool_calls:
         check(both, NAMES, 1)
     else:
         jsonschema.validate(json.loads(both.content), PARAMETERS)
-    assert answered(engine, choice=["yes", "no"]).content in ("yes", "no")
+    assert ask(engine, choice=["yes", "no"]).content in ("yes", "no")
 
 
 def test_deltas_add_up_to_the_completion(engine: Engine) -> None:
