@@ -87,16 +87,21 @@ def parse_verify(value: str) -> Literal["auto", "full"] | int:
     raise typer.BadParameter(f"{value!r} is none of: auto, full, a whole number of drafts")
 
 
-def engine_config(*, exact: Switch, dtype: Precision = Precision.AUTO) -> EngineConfig:
-    """The engine settings that the command line can change."""
-    from agentspark.config import EngineConfig
-
+def dtype_name(dtype: Precision) -> Dtype | None:
+    """The number format as settings name it; ``None`` leaves it to the device."""
     names: dict[Precision, Dtype | None] = {
         Precision.AUTO: None,
         Precision.BFLOAT16: "bfloat16",
         Precision.FLOAT32: "float32",
     }
-    return EngineConfig(exact=exact is Switch.ON, dtype=names[dtype])
+    return names[dtype]
+
+
+def engine_config(*, exact: Switch, dtype: Precision = Precision.AUTO) -> EngineConfig:
+    """The engine settings that the command line can change."""
+    from agentspark.config import EngineConfig
+
+    return EngineConfig(exact=exact is Switch.ON, dtype=dtype_name(dtype))
 
 
 def parse_numbers(value: str) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ import typer
 
 from agentspark.cli.adapt import adapt, check_sources
 from agentspark.cli.console import err, out, say
-from agentspark.cli.options import Model, parse_numbers
+from agentspark.cli.options import DtypeOption, Model, Precision, dtype_name, parse_numbers
 from agentspark.dspark.kinds import Backbone, Family, HeadType
 from agentspark.errors import ConfigError
 
@@ -138,6 +138,7 @@ def train(
     ema: Ema = None,
     max_disk: MaxDisk = 20.0,
     online: Online = False,
+    dtype: DtypeOption = Precision.AUTO,
     seed: Seed = 0,
     data_licence: Licence = None,
 ) -> None:
@@ -163,7 +164,7 @@ def train(
     optim = OptimConfig(
         steps=_STEPS if steps is None else steps, minutes=minutes, sequences_per_step=batch,
         anchors_per_sequence=anchors, prompt_anchors=prompt_anchors, seed=seed, ema=ema,
-        lr=_rate(lr, bool(from_traces)),
+        lr=_rate(lr, bool(from_traces)), dtype=dtype_name(dtype),
     )  # fmt: skip
     config = TrainConfig(
         target=target, prompts=tuple(prompts or ()), out=folder, data_from=data_from, init=init,

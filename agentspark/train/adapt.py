@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.check import target_fingerprint
 from agentspark.dspark.checkpoint import WEIGHTS_FILE
@@ -127,9 +125,10 @@ def _read_given(config: TrainConfig, adapt: AdaptConfig) -> _Given:
             f"prompt_anchors={config.optim.prompt_anchors} cannot be used with traces, whose "
             "prompts contain the outputs that are measured on: leave it out."
         )
-    target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
+    dtype = ranks.dtype(config.optim.dtype)
+    target = load_target(config.target, dtype=dtype, device=ranks.device)
     init = initial_drafter(config.init, target)
-    model = loaded_drafter(target, init, _dtype(config))
+    model = loaded_drafter(target, init, dtype)
     check_given(model.config, config.shape, init)
     steps = read_trace_steps(adapt.traces, target.name, target.spec.vocab_size)
     name = target_fingerprint(*target_matrices(target.model))
@@ -145,7 +144,7 @@ def _adapt(
     target, init, model, steps = given.target, given.init, given.model, given.steps
     replayed, warnings = _replay(config, adapt, given, stage)
     everything = [*steps.responses, *replayed]
-    work = _work_folder(config, adapt, init, everything)
+    work = _work_folder(config, adapt, given, everything)
     source = open_source(config, target, model, everything, work, stage)
     known = {source.entry(index).id for index in range(len(source))}
     traced = _all_known(known, steps)
@@ -166,7 +165,7 @@ def _adapt(
     initial = measure(model, source, parts.held_out)
     before = measure(model, source, aside) if aside else None
     if (work / DRAFTER_FOLDER / WEIGHTS_FILE).exists():
-        model = loaded_drafter(target, work / DRAFTER_FOLDER, _dtype(config))
+        model = loaded_drafter(target, work / DRAFTER_FOLDER, target.spec.dtype)
     optim = _optim(config, adapt, len(parts.train))
     trainer = Trainer(model, source, work, optim, config.data, split)
     with stage("training") as advance:
@@ -221,11 +220,14 @@ def _replay(
 
 
 def _work_folder(
-    config: TrainConfig, adapt: AdaptConfig, init: Path, responses: Sequence[Response]
+    config: TrainConfig, adapt: AdaptConfig, given: _Given, responses: Sequence[Response]
 ) -> Path:
     """The folder of exactly this adaptation; those of others are taken away."""
-    digest = hashlib.sha256((init / WEIGHTS_FILE).read_bytes())
-    settings = (config.optim.lr, config.optim.seed, adapt.replay_share, config.data.online)
+    digest = hashlib.sha256((given.init / WEIGHTS_FILE).read_bytes())
+    settings = (
+        config.optim.lr, config.optim.seed, adapt.replay_share, config.data.online,
+        given.target.spec.dtype,
+    )  # fmt: skip
     digest.update(repr(settings).encode())
     for response in responses:
         digest.update(response.to_line().encode())
@@ -260,7 +262,3 @@ def _replace(
         "Its confidence is no longer calibrated: run agentspark calibrate with prompts of the "
         "agent's kind.",
     )
-
-
-def _dtype(config: TrainConfig) -> torch.dtype:
-    return torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32

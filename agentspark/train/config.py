@@ -120,6 +120,8 @@ class OptimConfig:
     Besides ``anchors_per_sequence`` positions of a response, ``prompt_anchors`` of its prompt are
     learned from: the target read it anyway, and it is more to learn from than a small model says.
     With ``ema`` what is measured and written is an average of the weights of that decay.
+    ``dtype`` is what the target and the drafter compute in, ``None`` as engines choose it: bfloat16
+    where the device computes in it, else float32.
     """
 
     steps: int = 20_000
@@ -134,7 +136,7 @@ class OptimConfig:
     clip: float = 1.0
     ema: float | None = None
     loss: LossWeights = field(default_factory=LossWeights)
-    dtype: Dtype = "bfloat16"
+    dtype: Dtype | None = None
     seed: int = 0
     checkpoint_every_s: float = 120.0
     evaluate_every_s: float = 600.0

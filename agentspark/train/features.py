@@ -49,7 +49,8 @@ class TargetReader:
     def origin(self) -> Origin:
         """What is read of which target."""
         width = self.embed.shape[1] * len(self.layer_ids)
-        return Origin(target_fingerprint(self.embed, self.lm_head), self.layer_ids, width)
+        fingerprint = target_fingerprint(self.embed, self.lm_head)
+        return Origin(fingerprint, self.layer_ids, width, self.embed.dtype)
 
     def read(self, tokens: Sequence[int], start: int) -> Example:
         """Return the example of one sequence whose response begins at ``start``, on the CPU."""
@@ -83,8 +84,8 @@ class TargetReader:
         log_norm, best = self._predict(torch.cat(lasts))
         return [
             Example(
-                tokens=row, start=start, hidden=whole[: row.numel()].to(torch.bfloat16),
-                last=last.to(torch.bfloat16), log_norm=norms, best=likely,
+                tokens=row, start=start, hidden=whole[: row.numel()],
+                last=last, log_norm=norms, best=likely,
             )
             for row, (_, start), whole, last, norms, likely in zip(
                 rows, sequences, hidden, lasts, log_norm.split(sizes), best.split(sizes),

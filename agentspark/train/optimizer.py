@@ -1,4 +1,4 @@
-"""AdamW on float32 copies of a drafter that computes in another dtype."""
+"""AdamW on float32 copies of a drafter, whatever it computes in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MasterAdamW:
 
     bfloat16 weights cannot take steps below 1/256 of their size, so each step updates a float32
     copy and rounds it into the model. With ``ema`` ``d`` an average of the weights is kept beside
-    them, ``a = d a + (1 - d) w`` after every step, for ``averaged`` to show.
+    them, ``a = d a + (1 - d) w`` after every step, for ``written`` to show.
     """
 
     def __init__(
@@ -55,13 +55,14 @@ class MasterAdamW:
         return norm
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the average into the model while the block runs; without ``ema`` change nothing."""
-        if self.average is None:
-            yield
-            return
+    def written(self) -> Iterator[None]:
+        """Put what a checkpoint holds into the model while the block runs.
+
+        That is the average where there is one, and bfloat16 numbers whatever the model computes in.
+        """
+        shown = self.master if self.average is None else self.average
         with torch.no_grad():
-            torch._foreach_copy_(self.params, self.average)
+            torch._foreach_copy_(self.params, [weight.bfloat16() for weight in shown])
         try:
             yield
         finally:

@@ -97,8 +97,8 @@ def _train(
     with lock_data(given, stage) if ranks.first else nullcontext():
         warnings = answer_prompts(config, given, stage) if ranks.first else ()
         ranks.wait()
-        dtype = torch.bfloat16 if config.optim.dtype == "bfloat16" else torch.float32
-        target = load_target(config.target, dtype=torch.bfloat16, device=ranks.device)
+        dtype = ranks.dtype(config.optim.dtype)
+        target = load_target(config.target, dtype=dtype, device=ranks.device)
         answers = read_given_answers(config, target, given)
         responses = [r for r in answers if len(r.token_ids) > 1]
         model = _drafter(config, target, responses, dtype)
@@ -169,7 +169,9 @@ def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, 
     # Files are often sorted by source; a part of them should be a sample of all of them.
     random.Random(config.optim.seed).shuffle(files.prompts)
     path = work / RESPONSES_FILE
-    engine_config = EngineConfig(exact=False, max_requests=config.data.concurrency)
+    engine_config = EngineConfig(
+        exact=False, max_requests=config.data.concurrency, dtype=config.optim.dtype
+    )
     with (
         stage("responses") as advance,
         Engine.load(config.target, drafter=None, config=engine_config) as engine,

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from agentspark.config import Dtype, EngineConfig
+from agentspark.engine.precision import DTYPES, dtype_of
 from agentspark.errors import ConfigError
 
 # Others wait for rank 0 while it lets the target answer, which may take days.
@@ -71,6 +73,10 @@ class Ranks:
     def device(self) -> str:
         """Where this process computes."""
         return f"cuda:{self.local}" if torch.cuda.is_available() else "cpu"
+
+    def dtype(self, asked: Dtype | None) -> torch.dtype:
+        """What this process computes in: what is asked for, or as engines choose it here."""
+        return DTYPES[dtype_of(EngineConfig(device=self.device, dtype=asked))]
 
     def wait(self) -> None:
         """Wait until all are here."""

@@ -24,7 +24,7 @@ class RunState:
     blocks were trained on, ``init`` the digest of the weights it began with (``None``: new ones,
     or not known), ``sequences`` a digest of the ids of the ``cursor.size`` sequences it learns
     from (``None``: not known), ``draft_tokens`` the target tokens that the drafter's columns stand
-    for (``None``: all of them, or not known).
+    for (``None``: all of them, or not known), ``dtype`` what is computed in (``None``: not known).
     """
 
     cursor: Cursor
@@ -36,6 +36,7 @@ class RunState:
     init: str | None = None
     sequences: str | None = None
     draft_tokens: list[int] | None = None
+    dtype: str | None = None
 
 
 def save_state(state: RunState, path: Path) -> None:
@@ -51,6 +52,7 @@ def save_state(state: RunState, path: Path) -> None:
         "init": state.init,
         "sequences": state.sequences,
         "draft_tokens": state.draft_tokens,
+        "dtype": state.dtype,
     }
     try:
         remove_leftovers(path.parent)
@@ -83,6 +85,7 @@ def load_state(path: Path) -> RunState | None:
             init=raw.get("init"),
             sequences=raw.get("sequences"),
             draft_tokens=raw.get("draft_tokens"),
+            dtype=raw.get("dtype"),
         )
     except TrainError:
         raise

@@ -127,13 +127,13 @@ class FeatureStore:
             try:
                 metadata = self._open(path).metadata()
                 entries = [Entry(**entry) for entry in json.loads(metadata["entries"])]
-                width = self._open(path).get_slice("hidden").get_shape()[-1]
+                states = self._open(path).get_slice("hidden")[:0]
             except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 raise DataError(
                     f"feature shard {path} cannot be read ({error}): delete it, it will be "
                     "computed again."
                 ) from error
-            if self.origin is not None and (wrong := self.origin.other(metadata, width)):
+            if self.origin is not None and (wrong := self.origin.other(metadata, states)):
                 raise DataError(f"feature shard {path} {wrong}, or give another folder.")
             for entry in entries:
                 if entry.id not in self._ids and (self.only is None or entry.id in self.only):

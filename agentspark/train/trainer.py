@@ -78,6 +78,11 @@ class Trainer:
                 f"{self.folder} holds a run of another drafter or seed: give the settings it "
                 "was started with, or another folder."
             )
+        if state.dtype not in (None, self._dtype):
+            raise TrainError(
+                f"{self.folder} holds a run in {state.dtype}, and this one would go on in "
+                f"{self._dtype}: give --dtype {state.dtype}, or another folder."
+            )
         if state.draft_tokens not in (None, self._draft_tokens()):
             raise TrainError(
                 f"the run in {self.folder} drafts other tokens than a drafter of the responses "
@@ -114,6 +119,10 @@ class Trainer:
     def _draft_tokens(self) -> list[int] | None:
         ids = self.model.draft_token_ids
         return None if ids is None else ids.tolist()
+
+    @property
+    def _dtype(self) -> str:
+        return str(self.model.backbone.fc.weight.dtype).removeprefix("torch.")
 
     @property
     def progress(self) -> float:
@@ -231,11 +240,12 @@ class Trainer:
                 init=self.init,
                 sequences=self._sequences(self.cursor.size),
                 draft_tokens=self._draft_tokens(),
+                dtype=self._dtype,
             ),
             self.folder / STATE_FILE,
         )
         try:
-            with self.optimizer.averaged():
+            with self.optimizer.written():
                 save_drafter(self.model, self.drafter)
         except (OSError, SafetensorError) as error:
             raise TrainError(
@@ -246,7 +256,7 @@ class Trainer:
     def measure(self) -> OfflineTau:
         """Measure accepted length on the held-out sequences and log it."""
         self.model.eval()
-        with torch.no_grad(), self.optimizer.averaged():
+        with torch.no_grad(), self.optimizer.written():
             tau = offline_tau(self.model, with_greedy(self.source, self.split.held_out))
         self.model.train()
         self.log.write(

@@ -10,6 +10,7 @@ from pathlib import Path
 from agentspark.cli import train
 from agentspark.train.evaluate import OfflineTau
 from agentspark.train.pipeline import TrainOutcome
+from agentspark.train.state import STATE_FILE, load_state
 
 
 def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_path):
@@ -24,7 +25,7 @@ def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_p
     said = cli(
         "train", "--prompts", prompts, "--out", out, "--target", tiny_target_dir, "--layers", 1,
         "--block-size", 3, "--draft-vocab", 0, "--max-tokens", 16, "--steps", 3, "--online",
-        "--temperatures", "0.5,1", "--batch", 2, "--anchors", 5,
+        "--temperatures", "0.5,1", "--batch", 2, "--anchors", 5, "--dtype", "bfloat16",
     )  # fmt: skip
     assert said.code == 0, said.err
     lines = (out / "work" / "responses.jsonl").read_text().splitlines()
@@ -37,6 +38,7 @@ def test_a_tiny_drafter_is_trained_and_drafts(cli, jsonl, tiny_target_dir, tmp_p
     assert "12 responses; accepted length on held-out ones unknown greedy, 1." in said.err
     assert "| 0 | unknown | unknown |" in card
     assert (out / "model.safetensors").exists()
+    assert load_state(out / "work" / STATE_FILE).dtype == "bfloat16"
     answer = cli("chat", "Hello", "--model", tiny_target_dir, "--drafter", out, "--max-tokens", 6)
     assert answer.code == 0, answer.err
 

@@ -35,12 +35,12 @@ def test_hidden_states_and_predictions_are_the_targets(target):
     out = target.model(torch.tensor([TOKENS]), output_hidden_states=True)
     # Entry 0 is the embedding, so layer i's output is entry i + 1.
     want = torch.cat([out.hidden_states[i][0] for i in (0, 1, 2)], -1)
-    torch.testing.assert_close(example.hidden, want.bfloat16())
+    torch.testing.assert_close(example.hidden, want)
     logits = out.logits[0, 3:]
     torch.testing.assert_close(example.log_norm, torch.logsumexp(logits, -1), atol=1e-4, rtol=1e-4)
     assert torch.equal(example.best, logits.argmax(-1))
     torch.testing.assert_close(
-        example.last.float() @ target.model.lm_head.weight.t(), logits, atol=0.1, rtol=0.02
+        example.last @ target.model.lm_head.weight.t(), logits, atol=1e-4, rtol=1e-4
     )
 
 
@@ -130,6 +130,16 @@ def test_features_of_other_layers_or_another_target_are_refused(
         extract_features(other, responses(2), tmp_path, 1 << 30)
 
 
+def test_features_of_another_format_are_not_mixed_with(
+    target, tiny_target_dir: Path, tmp_path: Path
+):
+    rounded = TargetReader(load_target(tiny_target_dir, dtype=torch.bfloat16).model, (0, 1))
+    store = extract_features(rounded, responses(2), tmp_path, 1 << 30)
+    assert store.example(0).hidden.dtype == store.example(0).last.dtype == torch.bfloat16
+    with pytest.raises(DataError, match=r"bfloat16 states .* in float32: give --dtype bfloat16"):
+        extract_features(TargetReader(target.model, (0, 1)), responses(2), tmp_path, 1 << 30)
+
+
 def test_older_features_are_taken_where_their_width_fits(target, make_example, tmp_path: Path):
     write_shard(tmp_path / "shard-00000.safetensors", [("r0", "chat", 0.0, make_example())])
     with pytest.raises(DataError, match="states of 64 numbers and the drafter reads 128"):
@@ -195,9 +205,7 @@ def test_gemma4_targets_give_their_layers_and_their_cap(tiny_gemma4_dir: Path):
     example = TargetReader(target.model, (0, 1)).read(TOKENS, 3)
     logits = target.model(torch.tensor([TOKENS])).logits[0, 3:]
     torch.testing.assert_close(example.log_norm, torch.logsumexp(logits, -1), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(
-        model.base_logits(example.last.float()), logits, atol=0.05, rtol=0.02
-    )
+    torch.testing.assert_close(model.base_logits(example.last), logits, atol=1e-4, rtol=1e-4)
 
 
 def test_what_a_gemma4_drafter_cannot_be_is_named(tiny_gemma4_dir: Path):

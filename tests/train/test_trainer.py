@@ -12,10 +12,14 @@ import pytest
 import torch
 
 from agentspark.dspark.checkpoint import load_drafter
+from agentspark.dspark.model import DraftModel
 from agentspark.errors import DivergedError, TrainError
 from agentspark.train import trainer as trainer_module
 from agentspark.train.config import DataConfig, OptimConfig
+from agentspark.train.evaluate import OfflineTau
+from agentspark.train.judge import measure
 from agentspark.train.ranks import Ranks
+from agentspark.train.source import split_source
 from agentspark.train.trainer import Trainer
 from tests.dspark.small import pruned, small_drafter
 
@@ -76,13 +80,13 @@ def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path: Path, ema: float
 
 def test_with_an_average_that_is_what_is_measured_and_written(store, tmp_path: Path):
     plain = make(store, tmp_path / "plain")
-    means = {name: w.float() for name, w in weights(plain).items()}
+    means = weights(plain)
     step = plain.optimizer.step
 
     def watched(lr):
         norm = step(lr)
         for name, w in weights(plain).items():
-            means[name].lerp_(w.float(), 1.0 - 0.8)
+            means[name].lerp_(w, 1.0 - 0.8)
         return norm
 
     plain.optimizer.step = watched
@@ -94,9 +98,22 @@ def test_with_an_average_that_is_what_is_measured_and_written(store, tmp_path: P
     written = load_drafter(tmp_path / "averaged" / "drafter", dtype=torch.float32)
     for name, tensor in written.named_parameters():
         torch.testing.assert_close(tensor, means[name], atol=4e-3, rtol=1e-2)
-    again = make(store, tmp_path / "again")
-    again.model.load_state_dict({**again.model.state_dict(), **means})
-    assert again.measure() == tau
+    assert _measured(store, written) == tau
+
+
+def test_what_is_measured_is_what_is_written_rounding_and_all(store, tmp_path: Path):
+    trainer = make(store, tmp_path / "run")
+    tau = trainer.run()
+    assert trainer.model.backbone.fc.weight.dtype == torch.float32
+    assert _measured(store, load_drafter(trainer.drafter, dtype=torch.float32)) == tau
+
+
+def _measured(store, written: DraftModel) -> OfflineTau:
+    """What a trainer would measure of the drafter."""
+    model = small_drafter(pruned())
+    model.load_state_dict({**model.state_dict(), **written.state_dict()})
+    numbers = split_source(store, DATA.held_out_every, DATA.held_out_most).held_out
+    return measure(model, store, numbers)
 
 
 def test_a_kill_while_weights_change_saves_nothing(store, tmp_path: Path, monkeypatch):
@@ -179,6 +196,13 @@ def test_other_settings_and_missing_data_are_not_resumed(store, tmp_path: Path):
     (tmp_path / "run" / "state.pt").write_bytes(b"broken")
     with pytest.raises(TrainError, match="move it away"):
         make(store, tmp_path / "run")
+
+
+def test_a_run_in_another_format_is_not_gone_on_with(store, tmp_path: Path):
+    make(store, tmp_path / "run").save()
+    other = small_drafter(pruned()).bfloat16()
+    with pytest.raises(TrainError, match=r"run in float32, .* in bfloat16: give --dtype float32"):
+        Trainer(other, store, tmp_path / "run", OPTIM, DATA)
 
 
 def test_a_config_that_notes_other_anchors_is_the_same_drafters(store, tmp_path: Path):
