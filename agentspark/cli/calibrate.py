@@ -50,7 +50,8 @@ def calibrate(
     files = read_prompt_files(prompts)
     for sentence in files.describe():
         say(sentence)
-    chosen = spread_over_kinds(files.prompts, limit, seed)
+    # Every other prompt is judged on: ordered by kind, so that both halves have as many of each.
+    chosen = sorted(spread_over_kinds(files.prompts, limit, seed), key=lambda prompt: prompt.kind)
     with Engine.load(target, drafter=drafter) as engine, progress() as bar:
         task = bar.add_task("calibrate", total=len(chosen))
         left_out = LeftOut()

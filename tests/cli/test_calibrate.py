@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 
+from agentspark.errors import TrainError
+from agentspark.train import calibrate
+
 
 def test_a_drafter_is_calibrated_with_its_report(
     cli, jsonl, tiny_target_dir, tiny_drafter_dir, tmp_path
@@ -37,6 +40,26 @@ def test_a_drafter_is_calibrated_with_its_report(
     said = cli(*args)
     assert said.code == 1
     assert "calibrated already" in said.err
+
+
+def test_both_halves_have_prompts_of_every_kind(
+    cli, jsonl, tiny_target_dir, tiny_drafter_dir, tmp_path, monkeypatch
+):
+    folder = tmp_path / "drafter"
+    shutil.copytree(tiny_drafter_dir, folder)
+    # Token 40 or 41 tells the kind.
+    lines = [{"id": n, "kind": "ab"[n % 2], "prompt_token_ids": [1, 40 + n % 2]} for n in range(8)]
+    seen = []
+
+    def fit(engine, prompts, **options):
+        seen.extend(prompts)
+        raise TrainError("enough")
+
+    monkeypatch.setattr(calibrate, "calibrate", fit)
+    args = ("--drafter", folder, "--prompts", jsonl("prompts.jsonl", *lines))
+    assert cli("calibrate", *args, "--target", tiny_target_dir).code == 1
+    for half in (seen[::2], seen[1::2]):
+        assert sorted(tokens[1] for tokens in half) == [40, 40, 41, 41]
 
 
 def test_what_is_no_folder_cannot_be_calibrated(cli, jsonl, tiny_target_dir):
