@@ -205,9 +205,18 @@ def _replay(
         with lock_data(work, stage):
             notes = answer_prompts(config, work, stage)
             found += read_given_answers(config, given.target, work)
-    taken = {response.id for response in given.steps.responses}
-    pool = {r.id: r for r in found if len(r.token_ids) > 1 and r.id not in taken}
-    most = max(_REPLAY_LEAST, _REPLAY_TIMES * len(given.steps.responses))
+    steps = given.steps
+    taken = {response.id for response in steps.responses}
+    measured = {tuple(r.prompt_token_ids) for r in steps.responses if r.id in steps.held_out}
+    fresh = [r for r in found if tuple(r.prompt_token_ids) not in measured]
+    if len(fresh) < len(found):
+        notes = (
+            *notes,
+            f"{len(found) - len(fresh)} responses are not replayed: they answer the prompts of "
+            "steps that are measured on.",
+        )
+    pool = {r.id: r for r in fresh if len(r.token_ids) > 1 and r.id not in taken}
+    most = max(_REPLAY_LEAST, _REPLAY_TIMES * len(steps.responses))
     chosen = sorted(pool)
     random.Random(config.optim.seed).shuffle(chosen)
     if not pool:

@@ -25,6 +25,7 @@ from agentspark.train.adapt import AdaptConfig, adapt_drafter
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 from agentspark.train.lock import lock_run
 from agentspark.train.progress import silent_stage
+from agentspark.train.traces import read_trace_steps
 
 STEPS = 12
 PROMPT = (1, *range(40, 60))
@@ -158,7 +159,11 @@ def test_replay_keeps_old_data_and_a_kill_loses_nothing(
         {"id": f"old{n}", "kind": "chat", "prompt_token_ids": [1, 5, n + 3], "token_ids": [9] * 12}
         for n in range(24)
     ]
-    replay.write_text("".join(json.dumps(line) + "\n" for line in lines) + "broken\n")
+    # Answers to what is measured on are not trained on, whoever gave them.
+    steps = read_trace_steps([traces], "", 512)
+    held = next(r for r in steps.responses if r.id in steps.held_out)
+    again = {**lines[0], "id": "again", "prompt_token_ids": held.prompt_token_ids}
+    replay.write_text("".join(json.dumps(x) + "\n" for x in [*lines, again]) + "broken\n")
     settings = AdaptConfig(traces=(traces,), replay=(replay,), epochs=1)
     straight = config(tiny_target_dir, tiny_drafter_dir, tmp_path / "straight")
     prompts = tmp_path / "prompts.jsonl"
@@ -174,7 +179,8 @@ def test_replay_keeps_old_data_and_a_kill_loses_nothing(
     assert done.judgement.replayed_adapted is not None
     assert done.judgement.replayed_initial is not None
     assert done.judgement.replayed_adapted.sampled > done.judgement.replayed_initial.sampled
-    assert any("1 lines of responses.jsonl" in warning for warning in done.warnings)
+    for said in ("1 lines of responses.jsonl", "1 responses are not replayed: they answer"):
+        assert any(said in warning for warning in done.warnings), said
 
     broken = replace(straight, out=tmp_path / "broken")
     real = adapt_module.Trainer.measure
