@@ -37,6 +37,11 @@ class Example:
         """``[S - start - 1]``: whether the response's later tokens are the most likely ones."""
         return self.best[self.start - self.first : -1].cpu() == self.tokens[self.start + 1 :]
 
+    @property
+    def finite(self) -> bool:
+        """Whether all that the target said is a number."""
+        return all(bool(t.isfinite().all()) for t in (self.hidden, self.last, self.log_norm))
+
     def cpu(self) -> Example:
         """Return the example with its tensors on the CPU, where ``tokens`` always are."""
         return replace(

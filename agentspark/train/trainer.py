@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from agentspark.train.loss import block_loss, column_map
 from agentspark.train.meter import Meter
 from agentspark.train.optimizer import MasterAdamW
 from agentspark.train.ranks import Ranks
+from agentspark.train.rows import Example
 from agentspark.train.runlog import RunLog
 from agentspark.train.source import ExampleSource, Splitter, split_source, with_greedy
 from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
@@ -211,19 +212,29 @@ class Trainer:
             norm = self.optimizer.step(self.learning_rate())
         if not math.isfinite(norm):
             self.log.write("diverged", step=before.step, sequences=numbers)
-            raise DivergedError(
-                f"the loss is not finite at step {before.step} (sequences {numbers}): "
-                f"{self._kept()}. Lower the learning rate and start again."
-            )
+            raise self._diverged(numbers, examples)
         meter.add(parts, rows.valid, norm)
         self.anchors += sum(a.numel() for a in anchors) * self.ranks.world
         self.cursor = after
         self._moving = False
 
-    def _kept(self) -> str:
+    def _diverged(self, numbers: Sequence[int], examples: Sequence[Example]) -> DivergedError:
+        """What to raise for a step on these sequences, with what to do about it."""
+        broken = [i for i, e in zip(numbers, examples, strict=True) if not e.finite]
+        advice = "Lower the learning rate and start again"
+        if broken:
+            names = ", ".join(self.source.entry(i).id for i in broken)
+            advice = (
+                f"The target's states of {names} are not finite: delete the stored features, to "
+                "have them computed again, or leave these prompts out"
+            )
+        kept = "nothing was saved before"
         if (self.folder / STATE_FILE).exists():
-            return f"the state saved before is kept in {self.folder}"
-        return "nothing was saved before"
+            kept = f"the state saved before is kept in {self.folder}"
+        return DivergedError(
+            f"the loss is not finite at step {self.cursor.step} (sequences {list(numbers)}): "
+            f"{kept}. {advice}."
+        )
 
     def save(self) -> None:
         """Write the state and the drafter as they are now (the first rank does)."""

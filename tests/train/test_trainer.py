@@ -173,6 +173,21 @@ def test_a_loss_that_is_not_finite_at_once_tells_of_no_state(store, tmp_path: Pa
         trainer.run()
 
 
+def test_states_of_the_target_that_are_not_finite_are_named(store, tmp_path: Path, monkeypatch):
+    trainer, real = make(store, tmp_path / "run"), store.examples
+    poisoned = store.entry(trainer.split.train[2]).id
+
+    def examples(numbers):
+        return [
+            replace(e, hidden=e.hidden * math.nan) if store.entry(i).id == poisoned else e
+            for i, e in zip(numbers, real(numbers), strict=True)
+        ]
+
+    monkeypatch.setattr(store, "examples", examples)
+    with pytest.raises(DivergedError, match=rf"states of {poisoned} are not finite: delete"):
+        trainer.run()
+
+
 def test_a_gradient_that_is_not_finite_moves_nothing(store, tmp_path: Path):
     trainer = make(store, tmp_path / "run")
     before = weights(trainer)
