@@ -107,7 +107,7 @@ def _show(found: Evaluation, out: Path | None) -> None:
 
     say("Tokens a round (accepted length), tokens and speed, against plain decoding:")
     console().print(score_table(found))
-    say("\nKept drafts by position, given that all before were kept:")
+    say("\nKept drafts by position, in percent, given that all before were kept:")
     console().print(positions_table(found))
     say("\nAccepted length and its standard error; and of the answers not cut at --max-tokens:")
     console().print(lengths_table(found))

@@ -29,13 +29,16 @@ def score_table(found: Evaluation) -> Table:
 
 
 def positions_table(found: Evaluation) -> Table:
-    """How often each draft was kept, given that all before it were."""
+    """How often each draft was kept, in percent, given that all before it were.
+
+    Whole numbers, so that a suffix source's fifteen drafts fit into 80 columns.
+    """
     most = max((len(score.conditional) for score in found.scores), default=0)
     table = Table("Drafter", "T", *(str(k) for k in range(1, most + 1)), box=None)
     for name, temperature in _rows(found):
         score = found.score(name, temperature)
         if score is not None:
-            shares = [_number(share) for share in score.conditional]
+            shares = ["-" if s is None else f"{100 * s:.0f}" for s in score.conditional]
             table.add_row(_plain(name), f"{temperature:g}", *shares)
     return table
 

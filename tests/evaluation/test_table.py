@@ -10,6 +10,19 @@ from rich.console import Console
 from agentspark.evaluation.table import kinds_table, lengths_table, positions_table, score_table
 
 
+def test_what_fifteen_drafts_were_kept_fits_into_a_terminal():
+    found = SimpleNamespace(
+        setup=SimpleNamespace(temperatures=[0.0]),
+        entrants=[SimpleNamespace(name="a-drafter+suffix")],
+        scores=[SimpleNamespace(conditional=[0.05 * k for k in range(14)] + [None])],
+    )
+    found.score = lambda name, temperature: found.scores[0]
+    console = Console(width=80, file=io.StringIO())
+    console.print(positions_table(found))
+    row = console.file.getvalue().splitlines()[1].split()
+    assert row == ["a-drafter+suffix", "0", *(str(5 * k) for k in range(14)), "-"]
+
+
 def test_names_from_files_are_neither_markup_nor_control_characters():
     evil = "[red]a\x1b[31m"
     found = SimpleNamespace(
