@@ -110,6 +110,6 @@ def _shares(part: Tensor, whole: Tensor) -> list[float | None]:
     return [p / w if w else None for p, w in zip(part.tolist(), whole.tolist(), strict=True)]
 
 
-def shown_figure(value: float | None) -> str:
+def shown_figure(value: float | None, places: int = 2) -> str:
     """An accepted length or a share as people read it."""
-    return "unknown" if value is None else f"{value:.2f}"
+    return "unknown" if value is None else f"{value:.{places}f}"

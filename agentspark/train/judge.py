@@ -54,9 +54,11 @@ class Judgement:
     def describe(self) -> str:
         """One sentence with the figures."""
         way = "greedy" if self.walks else "at temperature 1"
+        before, after = shown_figure(self.before), shown_figure(self.after)
+        if before == after:  # too near to be told apart by what is usually shown
+            before, after = shown_figure(self.before, 4), shown_figure(self.after, 4)
         text = (
-            f"accepted length on {self.steps} held-out steps {shown_figure(self.before)} before, "
-            f"{shown_figure(self.after)} after ({way})"
+            f"accepted length on {self.steps} held-out steps {before} before, {after} after ({way})"
         )
         if self.replayed_initial is None or self.replayed_adapted is None:
             return text

@@ -19,6 +19,12 @@ def test_the_traffics_own_figure_counts():
     assert sampled.describe() == f"{said} 3.00 before, 2.90 after (at temperature 1)"
 
 
+def test_a_win_by_little_is_seen_as_one():
+    near = Judgement(OLD, replace(OLD, greedy=2.0011), True, 7)
+    assert near.better
+    assert near.describe().endswith("2.0000 before, 2.0011 after (greedy)")
+
+
 def test_where_no_greedy_response_was_measured_the_other_figure_is_named():
     none = [replace(tau, greedy=None) for tau in (OLD, NEW)]
     found = Judgement(*none, True, 7)
