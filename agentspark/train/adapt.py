@@ -171,7 +171,7 @@ def _adapt(
     with stage("training") as advance:
         adapted = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
     plot_log(trainer.log.path)
-    after = measure(model, source, aside) if aside else None
+    after = trainer.measure_on(aside) if aside else None
     held = len(parts.held_out)
     judgement = Judgement(initial, adapted, steps.mostly_greedy, held, before, after)
     if not judgement.better:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ class Judgement:
         return f"{text}; on replayed data {old} before, {new} after"
 
 
-def measure(model: DraftModel, source: ExampleSource, numbers: list[int]) -> OfflineTau:
+def measure(model: DraftModel, source: ExampleSource, numbers: Sequence[int]) -> OfflineTau:
     """Measure a drafter on some of a source's sequences; it is left in training mode."""
     model.eval()
     tau = offline_tau(model, with_greedy(source, numbers))

@@ -20,14 +20,15 @@ from agentspark.errors import DivergedError, TrainError
 from agentspark.train.anchors import Cursor, next_batch, step_anchors
 from agentspark.train.blocks import run_blocks
 from agentspark.train.config import DataConfig, OptimConfig
-from agentspark.train.evaluate import OfflineTau, offline_tau
+from agentspark.train.evaluate import OfflineTau
+from agentspark.train.judge import measure
 from agentspark.train.loss import block_loss, column_map
 from agentspark.train.meter import Meter
 from agentspark.train.optimizer import MasterAdamW
 from agentspark.train.ranks import Ranks
 from agentspark.train.rows import Example
 from agentspark.train.runlog import RunLog
-from agentspark.train.source import ExampleSource, Splitter, split_source, with_greedy
+from agentspark.train.source import ExampleSource, Splitter, split_source
 from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
 
 Report = Callable[[float, dict[str, float]], None]
@@ -266,16 +267,18 @@ class Trainer:
 
     def measure(self) -> OfflineTau:
         """Measure accepted length on the held-out sequences and log it."""
-        self.model.eval()
-        with torch.no_grad(), self.optimizer.written():
-            tau = offline_tau(self.model, with_greedy(self.source, self.split.held_out))
-        self.model.train()
+        tau = self.measure_on(self.split.held_out)
         self.log.write(
             "evaluation", step=self.cursor.step, elapsed_s=self.elapsed_s,
             sequences=len(self.split.held_out), tau_greedy=tau.greedy, tau_sampled=tau.sampled,
             conditional=tau.conditional, conditional_greedy=tau.conditional_greedy,
         )  # fmt: skip
         return tau
+
+    def measure_on(self, numbers: Sequence[int]) -> OfflineTau:
+        """Measure the drafter, as it is written, on some of the source's sequences."""
+        with self.optimizer.written():
+            return measure(self.model, self.source, numbers)
 
 
 def _same_drafter(saved: Mapping[str, object], config: DrafterConfig) -> bool:

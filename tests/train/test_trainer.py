@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import resource
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def test_with_an_average_that_is_what_is_measured_and_written(store, tmp_path: P
     for name, tensor in written.named_parameters():
         torch.testing.assert_close(tensor, means[name], atol=4e-3, rtol=1e-2)
     assert _measured(store, written) == tau
+    # Of sequences that are asked for too: replayed ones tell what an adaptation forgot.
+    assert averaged.measure_on([0, 3]) == _measured(store, written, [0, 3])
 
 
 def test_what_is_measured_is_what_is_written_rounding_and_all(store, tmp_path: Path):
@@ -108,12 +111,12 @@ def test_what_is_measured_is_what_is_written_rounding_and_all(store, tmp_path: P
     assert _measured(store, load_drafter(trainer.drafter, dtype=torch.float32)) == tau
 
 
-def _measured(store, written: DraftModel) -> OfflineTau:
+def _measured(store, written: DraftModel, numbers: Sequence[int] = ()) -> OfflineTau:
     """What a trainer would measure of the drafter."""
     model = small_drafter(pruned())
     model.load_state_dict({**model.state_dict(), **written.state_dict()})
-    numbers = split_source(store, DATA.held_out_every, DATA.held_out_most).held_out
-    return measure(model, store, numbers)
+    held_out = split_source(store, DATA.held_out_every, DATA.held_out_most).held_out
+    return measure(model, store, numbers or held_out)
 
 
 def test_a_kill_while_weights_change_saves_nothing(store, tmp_path: Path, monkeypatch):
