@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentspark.cli.console import out, progress, say
-from agentspark.cli.options import Model
+from agentspark.cli.options import DtypeOption, Model, Precision, Switch, engine_config
 
 if TYPE_CHECKING:
     from agentspark.train.calibrate import Calibration
@@ -27,6 +27,7 @@ def calibrate(
         bool, typer.Option("--costs", help="Also save this machine's cost table there.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Which prompts are drawn.")] = 0,
+    dtype: DtypeOption = Precision.AUTO,
 ) -> None:
     """Fit a temperature and a bias per draft position on real rounds; save and judge them.
 
@@ -52,7 +53,8 @@ def calibrate(
         say(sentence)
     # Every other prompt is judged on: ordered by kind, so that both halves have as many of each.
     chosen = sorted(spread_over_kinds(files.prompts, limit, seed), key=lambda prompt: prompt.kind)
-    with Engine.load(target, drafter=drafter) as engine, progress() as bar:
+    config = engine_config(exact=Switch.ON, dtype=dtype)
+    with Engine.load(target, drafter=drafter, config=config) as engine, progress() as bar:
         task = bar.add_task("calibrate", total=len(chosen))
         left_out = LeftOut()
         encoded = (encode_prompt(engine, prompt, left_out, room=max_tokens) for prompt in chosen)

@@ -52,11 +52,13 @@ def test_both_halves_have_prompts_of_every_kind(
     seen = []
 
     def fit(engine, prompts, **options):
+        assert engine.dtype == "bfloat16"
         seen.extend(prompts)
         raise TrainError("enough")
 
     monkeypatch.setattr(calibrate, "calibrate", fit)
     args = ("--drafter", folder, "--prompts", jsonl("prompts.jsonl", *lines))
+    args = (*args, "--dtype", "bfloat16")
     assert cli("calibrate", *args, "--target", tiny_target_dir).code == 1
     for half in (seen[::2], seen[1::2]):
         assert sorted(tokens[1] for tokens in half) == [40, 40, 41, 41]
