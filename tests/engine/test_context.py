@@ -131,30 +131,24 @@ def test_drafts_after_rounds_without_the_drafter_are_those_of_one_that_always_ra
             salted = RequestOptions(cache_salt=f"context {pays}")
             first = tiny_engine.generate(prompt, GREEDY, options=salted)
         assert first.token_ids == written.token_ids
-        drafts.append(_drafts_of(tiny_engine, longer, f"context {pays}", monkeypatch))
+        drafts.append(_drafts_of(tiny_engine, longer, f"context {pays}"))
     assert drafts[0] and drafts[0] == drafts[1]
 
 
-def _drafts_of(
-    engine: Engine, prompt: list[int], salt: str, monkeypatch: pytest.MonkeyPatch
-) -> list[list[int]]:
+def _drafts_of(engine: Engine, prompt: list[int], salt: str) -> list[list[int]]:
     """All that the drafter proposes for a prompt whose beginning is cached."""
     seen: list[list[int]] = []
     whole = RequestOptions(speculation="dspark", verify="full", cache_salt=salt)
-    with monkeypatch.context() as patch:
-        proposing = engine._parts.turn.proposing
-        patch.setattr(proposing, "round_watcher", lambda p, *_: seen.append(p.token_ids))
+    with engine.watch_rounds(lambda p, *_: seen.append(p.token_ids)):
         assert engine.generate(prompt, GREEDY, options=whole).counts.cached_tokens > 100
     return seen
 
 
-def test_drafts_late_in_a_request_are_those_of_a_prompt_that_long(
-    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_drafts_late_in_a_request_are_those_of_a_prompt_that_long(tiny_engine: Engine) -> None:
     prompt = [(11 * i) % 200 + 3 for i in range(70)]
     written = tiny_engine.generate(prompt, GREEDY, options=RequestOptions(share_prefix=False))
-    late = _drafts_at(tiny_engine, prompt, monkeypatch)
-    soon = _drafts_at(tiny_engine, [*prompt, *written.token_ids[:30]], monkeypatch)
+    late = _drafts_at(tiny_engine, prompt)
+    soon = _drafts_at(tiny_engine, [*prompt, *written.token_ids[:30]])
     both = late.keys() & soon.keys()
     assert len(both) > 10
     for at in both:
@@ -163,9 +157,7 @@ def test_drafts_late_in_a_request_are_those_of_a_prompt_that_long(
         assert late[at][:length] == soon[at][:length]
 
 
-def _drafts_at(
-    engine: Engine, prompt: list[int], monkeypatch: pytest.MonkeyPatch
-) -> dict[int, list[int]]:
+def _drafts_at(engine: Engine, prompt: list[int]) -> dict[int, list[int]]:
     """All that the drafter proposes, by the position of the anchor."""
     seen: dict[int, list[int]] = {}
     position = len(prompt)
@@ -176,7 +168,6 @@ def _drafts_at(
         position += kept + 1
 
     whole = RequestOptions(speculation="dspark", verify="full", share_prefix=False)
-    with monkeypatch.context() as patch:
-        patch.setattr(engine._parts.turn.proposing, "round_watcher", watch)
+    with engine.watch_rounds(watch):
         engine.generate(prompt, GREEDY, options=whole)
     return seen

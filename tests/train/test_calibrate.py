@@ -33,7 +33,7 @@ def test_temperatures_lower_the_error_of_a_drafter_that_is_rarely_right(
             calibrate(engine, prompts(1), max_tokens=8)
         found = calibrate(engine, prompts(8), max_tokens=32)
         assert found.rounds > 100
-        assert engine._parts.turn.proposing.watcher is None
+        assert engine._parts.turn.proposing.draft_watchers == []
     assert len(found.temperatures.values) == 5
     errors = [
         sum(position.ece or 0.0 for position in judged) for judged in (found.before, found.after)

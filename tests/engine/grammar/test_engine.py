@@ -123,8 +123,10 @@ def test_forced_tokens_do_not_hide_how_the_drafts_before_them_fared(tiny_engine:
         tiny_engine.watch_rounds(lambda verified, *_: sources.append(verified.source)),
         tiny_engine.watch_drafts(note),
     ):
-        for _ in range(4):
+        for _ in range(60):  # which drafts are drawn is chance
             run(tiny_engine, constraint, SamplingParams(max_tokens=40, temperature=1.0), options)
+            if len(told) > 2:
+                break
     assert told
     assert all(told)
 
