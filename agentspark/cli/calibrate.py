@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from agentspark.cli.console import out, progress, say
 from agentspark.cli.options import DtypeOption, Model, Precision, Switch, engine_config
 
 if TYPE_CHECKING:
+    from agentspark.engine.engine import Engine
+    from agentspark.prompts.prompt import Prompt
     from agentspark.train.calibrate import Calibration
 
 
@@ -41,9 +44,7 @@ def calibrate(
         )
 
     from agentspark.engine.engine import Engine
-    from agentspark.prompts.encoding import encode_prompt
     from agentspark.prompts.files import read_prompt_files
-    from agentspark.prompts.left_out import LeftOut
     from agentspark.prompts.spread import spread_over_kinds
     from agentspark.train.calibrate import calibrate as fit
     from agentspark.train.reliability import write_reliability
@@ -56,11 +57,7 @@ def calibrate(
     config = engine_config(exact=Switch.ON, dtype=dtype)
     with Engine.load(target, drafter=drafter, config=config) as engine, progress() as bar:
         task = bar.add_task("calibrate", total=len(chosen))
-        left_out = LeftOut()
-        encoded = (encode_prompt(engine, prompt, left_out, room=max_tokens) for prompt in chosen)
-        fitting = [ids for ids in encoded if ids is not None]
-        for sentence in left_out.describe():
-            say(sentence)
+        fitting = _encoded(engine, chosen, max_tokens)
         found = fit(
             engine,
             fitting,
@@ -75,6 +72,18 @@ def calibrate(
     out().print(_table(found))
     say(_summary(found))
     say("written: " + ", ".join(str(path) for path in written))
+
+
+def _encoded(engine: Engine, prompts: Iterable[Prompt], room: int) -> list[list[int]]:
+    """The tokens of the prompts that leave ``room`` tokens for an answer; says what is left out."""
+    from agentspark.prompts.encoding import encode_prompt
+    from agentspark.prompts.left_out import LeftOut
+
+    left_out = LeftOut()
+    encoded = [encode_prompt(engine, prompt, left_out, room=room) for prompt in prompts]
+    for sentence in left_out.describe():
+        say(sentence)
+    return [ids for ids in encoded if ids is not None]
 
 
 def _summary(found: Calibration) -> str:
