@@ -8,7 +8,7 @@ from typing import Literal
 
 from agentspark.errors import ConfigError
 
-Dtype = Literal["bfloat16", "float32"]
+Dtype = Literal["bfloat16", "float16", "float32"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +16,9 @@ class EngineConfig:
     """How an engine runs; what differs per request is in ``RequestOptions``.
 
     ``dtype`` is the target's and the KV-cache's; ``None`` takes bfloat16 where the device computes
-    in it and float32 elsewhere (twice the memory; processors without bfloat16 take several times
-    as long for it). ``block_tokens`` is the size of a KV block and
+    in it (processors that do not take several times as long for it), else float16 where the
+    processor has kernels for that, else float32. ``float16`` is the format of the weights of linear
+    layers only, on a CPU: all else is in float32. ``block_tokens`` is the size of a KV block and
     the granularity of prefix sharing. ``kv_tokens`` is the pool's capacity in tokens; ``None``
     takes a device-dependent default. ``max_requests`` run at once, further ones queue.
     ``prefill_chunk`` bounds the prompt tokens of one turn of the loop. ``exact`` makes a token's
@@ -40,8 +41,10 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         """Reject values that cannot be (``ConfigError``)."""
-        if self.dtype not in ("bfloat16", "float32", None):
-            raise ConfigError(f"dtype={self.dtype!r} is unknown: use bfloat16, float32 or None.")
+        if self.dtype not in ("bfloat16", "float16", "float32", None):
+            raise ConfigError(
+                f"dtype={self.dtype!r} is unknown: use bfloat16, float16, float32 or None."
+            )
         if self.block_tokens < 8 or self.block_tokens & (self.block_tokens - 1):
             raise ConfigError(
                 f"block_tokens={self.block_tokens} cannot be used: give a power of two from 8."

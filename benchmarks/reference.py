@@ -78,12 +78,16 @@ def _serve(pipe: Connection, folder: Path, dtype: Dtype, device: str, threads: i
     import torch
     from transformers import GenerationConfig
 
+    from agentspark.engine.precision import DTYPES
     from agentspark.models import load_target
 
     torch.set_num_threads(threads)
-    as_torch = torch.bfloat16 if dtype == "bfloat16" else torch.float32
-    target = load_target(folder, dtype=as_torch, device=device)
+    target = load_target(folder, dtype=DTYPES[dtype], device=device)
     model = target.model
+    if dtype == "float16":
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.copy_(layer.weight.half())
     # Without end tokens both sides write exactly as many tokens as they are asked for.
     end = min(target.spec.eos_token_ids, default=0)
     model.generation_config = GenerationConfig(pad_token_id=end)

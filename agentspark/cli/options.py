@@ -20,10 +20,14 @@ class Switch(StrEnum):
 
 
 class Precision(StrEnum):
-    """The target's number format; ``auto`` is bfloat16 where the device computes in it."""
+    """The target's number format; ``auto`` is bfloat16 where the device computes in it.
+
+    ``float16`` keeps weights in it and computes in float32, on a CPU only.
+    """
 
     AUTO = "auto"
     BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
     FLOAT32 = "float32"
 
 
@@ -92,6 +96,7 @@ def dtype_name(dtype: Precision) -> Dtype | None:
     names: dict[Precision, Dtype | None] = {
         Precision.AUTO: None,
         Precision.BFLOAT16: "bfloat16",
+        Precision.FLOAT16: "float16",
         Precision.FLOAT32: "float32",
     }
     return names[dtype]

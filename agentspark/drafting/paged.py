@@ -12,8 +12,9 @@ from agentspark.drafting.depth import usual_drafts
 from agentspark.dspark.model import DraftModel
 from agentspark.kv.batch import AttentionBatch, Segment
 from agentspark.kv.store import KVStore
+from agentspark.models.half import half_rows
 from agentspark.models.modules import drop_weights
-from agentspark.models.prepack import PackedLinear, can_prepack, prepack
+from agentspark.models.prepack import layout_of, prepack
 
 # The drafter's keys and values of its context come without queries, so these two go together.
 _SHARED_INPUT = (("k_proj", "v_proj"), ("gate_proj", "up_proj"))
@@ -34,9 +35,11 @@ class PagedDrafter(Generic[Model]):
         self._device, self._dtype = model.embed.device, model.embed.dtype
         self._store: KVStore | None = None
         self._lm_head: torch.nn.Module | None = None
-        if can_prepack(model):
-            self._lm_head = PackedLinear(model.lm_head, None)
-            prepack(model, shared_input=_SHARED_INPUT)
+        # Also behind a target in float32: what is proposed is checked, so it may be rounded.
+        layout = layout_of(model, half=half_rows() is not None)
+        if layout is not None:
+            self._lm_head = layout(model.lm_head, None)
+            prepack(model, layout, _SHARED_INPUT)
 
     def bind(self, store: KVStore) -> None:
         """See ``Drafter.bind``."""

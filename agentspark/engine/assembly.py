@@ -28,8 +28,9 @@ from agentspark.kv.blocks import BlockPool
 from agentspark.kv.prefix import PrefixTree
 from agentspark.kv.store import KVStore, LayerShape, bytes_per_token
 from agentspark.models.cache import cache_folder
+from agentspark.models.half import HalfLinear, half_rows
 from agentspark.models.modules import drop_weights
-from agentspark.models.prepack import can_prepack, prepack
+from agentspark.models.prepack import layout_of, prepack
 from agentspark.models.target import Target, load_target
 
 _log = logging.getLogger(__name__)
@@ -92,14 +93,14 @@ def assemble(
     # Before the weights are packed: then they cannot be read any more.
     fingerprint = fingerprint_of(target)
     speculator = load_for_target(drafter, target, fingerprint)
-    if can_prepack(target.model):
-        prepack(target.model)
+    half = _pack(target, config)
     store = _make_store(target, speculator, config)
     runner = TargetRunner(
         target.model,
         store,
         exact=config.exact,
         feature_layers=() if speculator is None else speculator.config.target_layer_ids,
+        row_multiple=half_rows() if half else None,
     )
     pool = BlockPool(store.num_blocks, store.block_tokens)
     _first_pass(runner, pool)
@@ -127,6 +128,19 @@ def assemble(
     )
     limit = min(config.max_context or target.spec.max_context, target.spec.max_context)
     return Parts(target, fingerprint, speculator, store, turn, costs, limit, exact)
+
+
+def _pack(target: Target, config: EngineConfig) -> bool:
+    """Lay out the target's weights for its device's kernels; returns whether in float16."""
+    half = dtype_of(config) == "float16"
+    layout = layout_of(target.model, half=half)
+    if half and layout is not HalfLinear:
+        raise ConfigError(
+            f"{target.name} has weights beyond float16's range: use dtype float32 or bfloat16."
+        )
+    if layout is not None:
+        prepack(target.model, layout)
+    return half
 
 
 def _first_pass(runner: TargetRunner, pool: BlockPool) -> None:

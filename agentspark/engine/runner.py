@@ -53,10 +53,16 @@ class TargetRunner:
         *,
         exact: bool,
         feature_layers: Sequence[int] = (),
+        row_multiple: int | None = None,
     ) -> None:
+        """``row_multiple`` is what the number of rows of every forward has to be a multiple of.
+
+        ``None`` leaves that to what oneDNN's kernels need.
+        """
         self._model = model
         self._store = store
         self._exact = exact
+        self._row_multiple = row_multiple
         self._dtype = model.dtype
         self._device = model.device
         self._hooks = FeatureHooks(model, feature_layers) if feature_layers else None
@@ -97,8 +103,8 @@ class TargetRunner:
 
     def bucket(self, count: int) -> int:
         """The number of rows that a forward of ``count`` rows really has."""
-        step = row_step(count)
-        if self._exact:
+        step = self._row_multiple or row_step(count)
+        if self._exact and self._row_multiple is None:
             count = max(count, _EXACT_ROWS)
             if self._dtype == torch.float32:
                 step = max(step, _EXACT_ROWS)

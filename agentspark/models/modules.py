@@ -52,7 +52,11 @@ def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.Module
 
 def drop_weights(model: nn.Module) -> None:
     """Give back the memory of a model that will not be called again, whoever still holds it."""
+    from agentspark.models.half import HalfLinear
+
     for module in model.modules():
+        if isinstance(module, HalfLinear):
+            module.drop_weights()
         for tensors in (module._parameters, module._buffers):
             for name in tensors:
                 tensors[name] = None

@@ -5,7 +5,8 @@ decoding step. oneDNN's packed layout takes the re-ordering out, and computing t
 read the same input in one call takes out half of the calls.
 
 oneDNN makes a kernel for every number of rows and keeps a thousand of them, at 0.4 MiB and some
-0.3 ms each (SmolLM2's sizes), so rows are filled up to one of few numbers.
+0.3 ms each (SmolLM2's sizes), so rows are filled up to one of few numbers. Where weights are to lie
+in float16 (``half.py``), FBGEMM's layout takes the place of oneDNN's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+
+from agentspark.models.half import HalfLinear, fits_half
 
 # The row count the layout is chosen for: an anchor and a block of drafts.
 _ROWS_HINT = 8
@@ -54,6 +57,9 @@ class PackedLinear(nn.Module):
         return out
 
 
+Layout = type[PackedLinear] | type[HalfLinear]
+
+
 class FusedProjection(nn.Module):
     """Several projections of one input in one call; stands where the first of them stood.
 
@@ -61,11 +67,11 @@ class FusedProjection(nn.Module):
     each ``FusedPart`` then picks up its share of what this call computed.
     """
 
-    def __init__(self, linears: Sequence[nn.Linear]) -> None:
+    def __init__(self, linears: Sequence[nn.Linear], layout: Layout) -> None:
         super().__init__()
         self._sizes = [linear.out_features for linear in linears]
         biases: list[torch.Tensor] = [linear.bias for linear in linears]
-        self._linear = PackedLinear(
+        self._linear = layout(
             torch.cat([linear.weight.detach() for linear in linears]),
             None if biases[0] is None else torch.cat(biases),
         )
@@ -98,18 +104,28 @@ class FusedPart(nn.Module):
         return self._fused[0].take(self._index)
 
 
-def can_prepack(model: nn.Module) -> bool:
-    """Whether the model's weights are on the CPU in a dtype that has packed kernels."""
+def layout_of(model: nn.Module, *, half: bool) -> Layout | None:
+    """The layout for the model's linear layers, if their device and dtype have one.
+
+    ``half`` asks for weights in float16; the caller has made sure of ``half_rows``. A model whose
+    weights are not in its range gets the layout of its dtype.
+    """
     weight = next(model.parameters())
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    if weight.dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return weight.dtype == torch.float32
+    if weight.device.type != "cpu":
+        return None
+    if half and fits_half(model):
+        return HalfLinear
+    if not torch.backends.mkldnn.is_available():
+        return None
+    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return None
+    return PackedLinear if weight.dtype in (torch.bfloat16, torch.float32) else None
 
 
 def prepack(
-    model: nn.Module, shared_input: Sequence[tuple[str, ...]] = DECODER_SHARED_INPUT
+    model: nn.Module,
+    layout: Layout,
+    shared_input: Sequence[tuple[str, ...]] = DECODER_SHARED_INPUT,
 ) -> None:
     """Replace the model's linear layers in place by packed ones (frozen weights only).
 
@@ -118,20 +134,20 @@ def prepack(
     """
     for module in list(model.modules()):
         for names in shared_input:
-            _fuse(module, names)
+            _fuse(module, names, layout)
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
-                setattr(module, name, PackedLinear(child.weight, child.bias))
+                setattr(module, name, layout(child.weight, child.bias))
 
 
-def _fuse(module: nn.Module, names: tuple[str, ...]) -> None:
+def _fuse(module: nn.Module, names: tuple[str, ...], layout: Layout) -> None:
     linears = [getattr(module, name, None) for name in names]
     if not all(type(linear) is nn.Linear for linear in linears):
         return
     found = [linear for linear in linears if isinstance(linear, nn.Linear)]
     if len({linear.bias is None for linear in found}) != 1:
         return
-    fused = FusedProjection(found)
+    fused = FusedProjection(found, layout)
     setattr(module, names[0], fused)
     for index, name in enumerate(names[1:], start=1):
         setattr(module, name, FusedPart(fused, index))

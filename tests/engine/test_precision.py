@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from agentspark.config import EngineConfig
+from agentspark.engine import precision
 from agentspark.engine.engine import Engine
-from agentspark.engine.precision import dtype_of
+from agentspark.engine.precision import DTYPES, dtype_of
 from agentspark.errors import ConfigError
+from agentspark.models.half import half_rows
 
 
-@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
-def test_a_cpu_computes_in_bfloat16_where_it_can(
-    monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str
+@pytest.mark.parametrize(
+    ("native", "half", "dtype"),
+    [(True, 6, "bfloat16"), (False, 6, "float16"), (False, None, "float32")],
+)
+def test_a_cpu_computes_in_what_it_is_good_at(
+    monkeypatch: pytest.MonkeyPatch, native: bool, half: int | None, dtype: str
 ) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    monkeypatch.setattr(precision, "half_rows", lambda: half)
     assert dtype_of(EngineConfig(device="cpu")) == dtype
     assert dtype_of(EngineConfig(device="cpu", dtype="bfloat16")) == "bfloat16"
     assert dtype_of(EngineConfig(device="cpu", dtype="float32")) == "float32"
@@ -29,13 +37,38 @@ def test_without_kernels_of_its_own_a_cpu_computes_in_float32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "half_rows", lambda: None)
     assert dtype_of(EngineConfig(device="cpu")) == "float32"
+
+
+@pytest.mark.parametrize(("device", "half"), [("cpu", None), ("cuda", 6)])
+def test_weights_in_float16_are_for_processors_that_have_the_kernels(
+    monkeypatch: pytest.MonkeyPatch, device: str, half: int | None
+) -> None:
+    monkeypatch.setattr(precision, "half_rows", lambda: half)
+    with pytest.raises(ConfigError, match="use bfloat16 or float32"):
+        dtype_of(EngineConfig(device=device, dtype="float16"))
+
+
+@pytest.mark.skipif(half_rows() is None, reason="this processor has no kernels for float16 weights")
+def test_weights_beyond_float16_are_not_squeezed_into_it(
+    tmp_path: Path, tiny_target_dir: Path, cost_cache: Path
+) -> None:
+    shutil.copytree(tiny_target_dir, tmp_path / "wide")
+    file = tmp_path / "wide" / "model.safetensors"
+    weights = load_file(file)
+    name = next(name for name in weights if name.endswith("down_proj.weight"))
+    weights[name][0, 0] = 1e5
+    save_file(weights, file, {"format": "pt"})
+    config = EngineConfig(dtype="float16", kv_tokens=1024, cache_dir=cost_cache)
+    with pytest.raises(ConfigError, match="beyond float16's range"):
+        Engine.load(tmp_path / "wide", drafter=None, config=config)
 
 
 def test_an_engine_says_what_it_computes_in(tiny_target_dir: Path, cost_cache: Path) -> None:
     config = EngineConfig(kv_tokens=1024, cache_dir=cost_cache)
     with Engine.load(tiny_target_dir, drafter=None, config=config) as engine:
         assert engine.dtype == dtype_of(config)
-        assert engine.target.spec.dtype == getattr(torch, engine.dtype)
+        assert engine.target.spec.dtype == DTYPES[engine.dtype]
     with pytest.raises(ConfigError, match="float32 or None"):
-        EngineConfig(dtype="float16")  # type: ignore[arg-type]
+        EngineConfig(dtype="float8")  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from agentspark.config import EngineConfig
 from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions
-from agentspark.engine.precision import dtype_of
+from agentspark.engine.precision import DTYPES, dtype_of
 from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
 from agentspark.sampling.params import SamplingParams
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
@@ -68,7 +68,7 @@ def test_prompts_become_a_drafter_that_the_engine_takes(
     assert any("line 11" in warning for warning in outcome.warnings)
     # What engines compute in here is what is learned from.
     features = FeatureStore(out / "work" / "features").example(0)
-    assert str(features.hidden.dtype) == f"torch.{dtype_of(EngineConfig())}"
+    assert str(features.hidden.dtype) == str(DTYPES[dtype_of(EngineConfig())])
     assert (out / "work" / "run.png").exists()
     assert read_config(out).num_anchors == 4
     card = (out / "README.md").read_text()

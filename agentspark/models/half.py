@@ -1,0 +1,74 @@
+"""Linear layers whose weights lie in float16 while everything is computed in float32.
+
+A decoding step reads every weight once, so on a processor without bfloat16 instructions its time is
+the time of reading them: in float16 they are half as long, and rounded eight times finer than in
+bfloat16. FBGEMM's kernels (https://github.com/pytorch/FBGEMM) widen them in registers.
+
+The kernels take rows in passes of a few. A pass of one or two rows sums in another order than a
+fuller one, so a row's bits depend on how many rows there are; what multiple of rows avoids that is
+a property of the processor's kernels, and is found out by asking them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+# FBGEMM's largest pass, in rows, with AVX2 and with AVX-512; 12 is two of the first.
+_PASSES = (6, 14, 12)
+_MOST_ROWS = 540
+_LARGEST = torch.finfo(torch.float16).max
+
+
+class HalfLinear(nn.Module):
+    """A frozen ``nn.Linear`` (bias included) with its weights in float16; same call, same shapes.
+
+    Takes and gives float32.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        bias = None if bias is None else bias.detach()
+        self._packed = torch.ops.quantized.linear_prepack_fp16(weight.detach().contiguous(), bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[..., in_features]`` to ``[..., out_features]``."""
+        out: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._packed)
+        return out
+
+    def drop_weights(self) -> None:
+        """Give back the memory of a layer that will not be called again."""
+        self._packed = None
+
+
+def fits_half(model: nn.Module) -> bool:
+    """Whether the weights of the model's linear layers are float32 within float16's range."""
+    weights = [layer.weight for layer in model.modules() if type(layer) is nn.Linear]
+    return all(w.dtype == torch.float32 and bool(w.abs().max() <= _LARGEST) for w in weights)
+
+
+@lru_cache(maxsize=1)
+def half_rows() -> int | None:
+    """The number of rows whose multiples give every row the same bits; ``None`` if there is none.
+
+    Takes some milliseconds, once per process. There is none where torch has no FBGEMM.
+    """
+    if "fbgemm" not in torch.backends.quantized.supported_engines:
+        return None
+    generator = torch.Generator().manual_seed(0)
+    layer = HalfLinear(torch.randn(48, 600, generator=generator), None)
+    x = torch.randn(_MOST_ROWS, 600, generator=generator)
+    return next((rows for rows in _PASSES if _agree(layer, x, rows)), None)
+
+
+def _agree(layer: HalfLinear, x: torch.Tensor, step: int) -> bool:
+    """Whether rows have the same bits in calls of every multiple of ``step`` rows."""
+    alone = torch.cat([layer(part) for part in x.split(step) if len(part) == step])
+    counts = range(step, len(x) + 1, step)
+    if not all(torch.equal(layer(x[:count]), alone[:count]) for count in counts):
+        return False
+    # Nor may it matter which row of a pass a row is.
+    return torch.equal(layer(x.roll(1, 0)), layer(x).roll(1, 0))
