@@ -8,9 +8,9 @@ two matrix products (``products.py``).
 The flash kernel's bits for a row depend on how rows and keys are tiled, so *exact* mode fixes the
 tiling: keys are read up to the end of the kernel's own key block of 512, or to a shorter length
 that is known to give the same bits (``lengths.py``), padded and masked; query rows in tiles small
-enough for the kernel's smallest query block. In bfloat16 a tile may then hold any number of rows of
-at least four; in float32 the matrix kernels treat rows by their position, so every row is a tile of
-its own.
+enough for the kernel's smallest query block. A tile may then hold any number of rows of at least
+four; where the matrix kernels treat rows by their place, as some do in float32, every row is
+attended alone (``rows.py``).
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def attend(
     stacking = batch.stacking(shape, kv_heads)
     stacked = stacking.stack(q)
     results = []
+    row_by_row = batch.row_by_row(shape)
     for index, tile in enumerate(batch.tiles(shape)):
         part = stacking.part(stacked, index, tile, shape.group)
-        if batch.row_by_row:
+        if row_by_row:
             results.append(_row_by_row(part, shape.group, layer, tile, scaling))
             continue
         k, v = _read(layer.k, tile), _read(layer.v, tile)

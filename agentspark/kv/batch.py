@@ -17,7 +17,7 @@ from agentspark.kv.products import (
     products_are_exact,
     products_pay,
 )
-from agentspark.kv.rows import tile_rows
+from agentspark.kv.rows import rows_share, tile_rows
 from agentspark.kv.stacking import Stacking
 from agentspark.kv.store import READ_GRANULE
 from agentspark.kv.tiles import TILE_ROWS, Layout, Part, Tile
@@ -114,8 +114,7 @@ class AttentionBatch:
                 device=self.device,
             )
             parts = [part for segment in self.segments for part in self._cut(segment, shape)]
-            # In exact float32 every row attends alone.
-            self._tiles[shape] = layout.tiles(parts, pair=not self.row_by_row)
+            self._tiles[shape] = layout.tiles(parts, pair=not self.row_by_row(shape))
         return self._tiles[shape]
 
     def stacking(self, shape: HeadShape, kv_heads: int) -> Stacking:
@@ -127,10 +126,9 @@ class AttentionBatch:
             )
         return self._stackings[key]
 
-    @property
-    def row_by_row(self) -> bool:
-        """Whether a row's bits would depend on the rows it is computed with (exact float32)."""
-        return self.exact and self.dtype == torch.float32
+    def row_by_row(self, shape: HeadShape) -> bool:
+        """Whether every row attends alone: its bits must not and would depend on the others."""
+        return self.exact and not rows_share(self.dtype, shape.group, shape.dim)
 
     def _cut(self, segment: Segment, heads: HeadShape) -> Iterator[Part]:
         most = segment.rows

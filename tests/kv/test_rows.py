@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from agentspark.kv import batch as batch_module
 from agentspark.kv import rows as rows_module
-from agentspark.kv.rows import LONG_TILE_ROWS, tile_rows
+from agentspark.kv.lengths import ReadLengths
+from agentspark.kv.rows import LONG_TILE_ROWS, rows_share, tile_rows
 from agentspark.kv.tiles import TILE_ROWS
 
 from .exact_attention import ExactAttention
@@ -14,10 +16,27 @@ from .exact_attention import ExactAttention
 DIM = 64
 
 
-def test_float32_and_groups_that_do_not_fill_a_tile_keep_to_short_ones() -> None:
-    assert tile_rows(torch.float32, 3, DIM) == TILE_ROWS
+def test_groups_that_do_not_fill_a_tile_keep_to_short_ones() -> None:
     assert tile_rows(torch.bfloat16, 7, DIM) == TILE_ROWS
     assert tile_rows(torch.bfloat16, 3, DIM) in (TILE_ROWS, LONG_TILE_ROWS)
+
+
+def test_rows_whose_bits_depend_on_the_others_share_no_tile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kernel that treats its last row in a way of its own; rows are attended alone then."""
+    real = rows_module.scaled_dot_product_attention
+
+    def by_place(q: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = real(q, *rest)
+        out[:, :, -1] *= 1.0 + 1e-6
+        return out
+
+    monkeypatch.setattr(rows_module, "scaled_dot_product_attention", by_place)
+    assert not rows_share.__wrapped__(torch.float32, 1, DIM)
+    assert rows_share.__wrapped__(torch.bfloat16, 1, DIM), "is not asked"
+    monkeypatch.setattr(rows_module, "rows_share", lambda *_: False)
+    assert tile_rows.__wrapped__(torch.float32, 3, DIM) == TILE_ROWS
 
 
 def test_a_kernel_whose_bits_differ_keeps_short_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +52,17 @@ def test_a_kernel_whose_bits_differ_keeps_short_tiles(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("group", [1, 3, 4])
 @pytest.mark.parametrize("rows", [40, 64, 150])
-def test_a_prompt_has_the_bits_of_its_rows_read_one_after_the_other(group: int, rows: int) -> None:
+@pytest.mark.parametrize("kind", ["bfloat16", "float32", "float32, row by row"])
+def test_a_prompt_has_the_bits_of_its_rows_read_one_after_the_other(
+    group: int, rows: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kv_heads = 2
-    attended = ExactAttention(kv_heads, DIM, seed=rows)
+    dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
+    if kind.endswith("row by row"):
+        monkeypatch.setattr(batch_module, "rows_share", lambda *_: False)
+        monkeypatch.setattr(batch_module, "read_lengths", lambda *_: ReadLengths())
+        monkeypatch.setattr(batch_module, "tile_rows", lambda *_: TILE_ROWS)
+    attended = ExactAttention(kv_heads, DIM, seed=rows, dtype=dtype)
     for context in (0, 37, 470, 900):
         queries = attended.queries(group * kv_heads, rows)
         whole = attended(queries, context)
