@@ -176,7 +176,8 @@ def _adapt(
     judgement = Judgement(initial, adapted, steps.mostly_greedy, held, before, after)
     if not judgement.better:
         raise NotBetterError(
-            f"The adapted drafter is not better: {judgement.describe()}. Nothing was replaced; it "
+            "The adapted drafter is not better by more than chance moves the figure: "
+            f"{judgement.describe()}. Nothing was replaced; it "
             f"lies in {trainer.drafter}. Record more of the agent's work, or lower the rate."
         )
     warnings = (*given.notes, *warnings, *_replace(config, init, judgement, trainer, command))

@@ -9,7 +9,8 @@ whole blocks and keep some 5% more (``engine/verify.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,8 @@ class OfflineTau:
     over all anchors of all responses. ``conditional[k]`` is the mean probability at temperature 1
     that draft ``k + 1`` is accepted after the response's own tokens, ``conditional_greedy[k]`` the
     share of greedy drafts accepted where all before them were. ``None`` where there was nothing to
-    count.
+    count. ``greedy_parts`` and ``sampled_parts`` are what the two figures are ratios of: the tokens
+    and rounds of every response, in order.
     """
 
     greedy: float | None
@@ -39,6 +41,8 @@ class OfflineTau:
     conditional_greedy: list[float | None]
     rounds: int
     anchors: int
+    greedy_parts: tuple[tuple[float, int], ...] = ()
+    sampled_parts: tuple[tuple[float, int], ...] = ()
 
 
 @torch.no_grad()
@@ -77,33 +81,59 @@ def offline_tau(model: DraftModel, examples: Iterable[tuple[Example, bool]]) -> 
     """
     columns = column_map(model).to(model.backbone.fc.weight.device)
     block = model.config.block_size
-    tokens = rounds = 0
-    expected, blocks = 0.0, 0
+    walked: list[tuple[float, int]] = []
+    expected: list[tuple[float, int]] = []
     soft, hard, count = torch.zeros(block), torch.zeros(block), torch.zeros(block)
     reached = torch.zeros(block)
     for example, greedy in examples:
         accept, own, valid = (t.cpu() for t in accept_table(model, example, columns))
         full = valid.all(dim=1)
-        expected += float((accept[full].cumprod(dim=1).sum(dim=1) + 1.0).sum())
-        blocks += int(full.sum())
+        yields = accept[full].cumprod(dim=1).sum(dim=1) + 1.0
+        expected.append((float(yields.sum()), int(full.sum())))
         soft += accept[full].sum(dim=0)
         count += full.sum()
         if not greedy:
             continue
         good = (own & valid).int().cumprod(dim=1)
-        stepped, passes = walk(good.sum(dim=1).tolist())
-        tokens, rounds = tokens + stepped, rounds + passes
+        walked.append(walk(good.sum(dim=1).tolist()))
         before = torch.cat((torch.ones_like(good[:, :1]), good[:, :-1]), dim=1)
         hard += good[full].sum(dim=0)
         reached += before[full].sum(dim=0)
     return OfflineTau(
-        greedy=tokens / rounds if rounds else None,
-        sampled=expected / blocks if blocks else None,
+        greedy=_mean(walked),
+        sampled=_mean(expected),
         conditional=_shares(soft, count),
         conditional_greedy=_shares(hard, reached),
-        rounds=rounds,
-        anchors=blocks,
+        rounds=sum(rounds for _, rounds in walked),
+        anchors=sum(blocks for _, blocks in expected),
+        greedy_parts=tuple(walked),
+        sampled_parts=tuple(expected),
     )
+
+
+def _mean(parts: Sequence[tuple[float, int]]) -> float | None:
+    rounds = sum(rounds for _, rounds in parts)
+    return sum(tokens for tokens, _ in parts) / rounds if rounds else None
+
+
+def gain_error(
+    before: Sequence[tuple[float, int]], after: Sequence[tuple[float, int]]
+) -> float | None:
+    """The standard error of what one accepted length is above another, of the same responses.
+
+    Both are ratios of sums, so each response counts by what it moves them (the delta method, in
+    pairs). ``None`` where fewer than two responses say anything.
+    """
+    pairs = [pair for pair in zip(before, after, strict=True) if pair[0][1] and pair[1][1]]
+    if len(pairs) < 2:
+        return None
+    moved = [0.0] * len(pairs)
+    for sign, parts in ((-1.0, [old for old, _ in pairs]), (1.0, [new for _, new in pairs])):
+        rounds = sum(count for _, count in parts)
+        tau = sum(tokens for tokens, _ in parts) / rounds
+        for index, (tokens, count) in enumerate(parts):
+            moved[index] += sign * (tokens - tau * count) / rounds
+    return math.sqrt(sum(part * part for part in moved) * len(pairs) / (len(pairs) - 1))
 
 
 def _shares(part: Tensor, whole: Tensor) -> list[float | None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentspark.dspark.model import DraftModel
 from agentspark.errors import DataError
-from agentspark.train.evaluate import OfflineTau, offline_tau, shown_figure
+from agentspark.train.evaluate import OfflineTau, gain_error, offline_tau, shown_figure
 from agentspark.train.source import ExampleSource, with_greedy
 
 # The share of greedily chosen tokens that a target must confirm as its own choice. Its own text
@@ -48,9 +48,21 @@ class Judgement:
         return self.adapted.greedy if self.walks else self.adapted.sampled
 
     @property
+    def error(self) -> float | None:
+        """The standard error of the gain, over the held-out steps; ``None`` for a single one."""
+        if self.walks:
+            return gain_error(self.initial.greedy_parts, self.adapted.greedy_parts)
+        return gain_error(self.initial.sampled_parts, self.adapted.sampled_parts)
+
+    @property
     def better(self) -> bool:
-        """Whether the adapted drafter wins; what is unknown is no win."""
-        return self.before is not None and self.after is not None and self.after > self.before
+        """Whether the adapted drafter wins by more than its gain's standard error.
+
+        What is unknown is no win.
+        """
+        if self.before is None or self.after is None:
+            return False
+        return self.after - self.before > (self.error or 0.0)
 
     def describe(self) -> str:
         """One sentence with the figures."""
@@ -58,6 +70,8 @@ class Judgement:
         before, after = shown_figure(self.before), shown_figure(self.after)
         if before == after:  # too near to be told apart by what is usually shown
             before, after = shown_figure(self.before, 4), shown_figure(self.after, 4)
+        if self.error is not None:
+            way += f"; standard error of the gain {shown_figure(self.error)}"
         text = (
             f"accepted length on {self.steps} held-out steps {before} before, {after} after ({way})"
         )
