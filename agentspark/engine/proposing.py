@@ -102,6 +102,8 @@ class Proposing:
         for sequence in sequences:
             if sequence.record is None or sequence.output.remaining < 2:
                 continue
+            if sequence.request.options.verify == 0:
+                continue  # nothing of it would be looked at
             if self._memory.room(sequence, self.block_size) < self.block_size:
                 continue
             if prefer_copy(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from agentspark.drafting.guarded import GuardedDrafter
 from agentspark.drafting.pace import DraftPace
 from agentspark.engine import proposing
 from agentspark.engine.engine import Engine
-from agentspark.engine.params import RequestOptions
+from agentspark.engine.params import RequestOptions, Speculation
 from agentspark.sampling.params import SamplingParams
 
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0, ignore_eos=True)
@@ -42,3 +43,15 @@ def test_who_asks_for_the_drafter_gets_it_and_is_not_counted(
     own = RequestOptions(speculation="dspark", verify="full", cache_salt="paced by name")
     assert tiny_engine.generate(PROMPT, GREEDY, options=own).counts.draft_tokens
     assert counted == []
+
+
+@pytest.mark.parametrize("speculation", ["auto", "dspark"])
+def test_where_nothing_is_verified_nothing_is_drafted(
+    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch, speculation: Speculation
+) -> None:
+    monkeypatch.setattr(GuardedDrafter, "propose", lambda *_: pytest.fail("a pass for nothing"))
+    own = RequestOptions(speculation=speculation, verify=0, cache_salt="nothing verified")
+    done = tiny_engine.generate(PROMPT, GREEDY, options=own)
+    plain = tiny_engine.generate(PROMPT, GREEDY, options=RequestOptions(speculation="off"))
+    assert done.token_ids == plain.token_ids
+    assert done.counts.verified_tokens == 0
