@@ -61,8 +61,8 @@ DtypeOption = Annotated[
     Precision,
     typer.Option(
         "--dtype",
-        help="Number format of the target; auto: bfloat16 where the device computes in it, else "
-        "float32.",
+        help="Number format of the target. auto: bfloat16 where the device computes in it, else "
+        "float16 (weights alone, all else in float32), else float32.",
     ),
 ]
 TraceTokens = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ from agentspark.kv.blocks import BlockPool
 from agentspark.kv.prefix import PrefixTree
 from agentspark.kv.store import KVStore, LayerShape, bytes_per_token
 from agentspark.models.cache import cache_folder
-from agentspark.models.half import HalfLinear, half_rows
+from agentspark.models.half import HalfLinear, fits_half, half_rows
 from agentspark.models.modules import drop_weights
 from agentspark.models.prepack import layout_of, prepack
 from agentspark.models.target import Target, load_target
@@ -83,17 +83,14 @@ def assemble(
         # alone: loading weights would come to it with several.
         torch.set_num_threads(torch.get_num_threads())
     attention.register()
-    target = load_target(
-        model,
-        dtype=DTYPES[dtype_of(config)],
-        device=device_of(config),
-        attn_implementation=attention.NAME,
-        cache_dir=config.cache_dir,
-    )
+    target = _load(model, config)
+    half = dtype_of(config) == "float16"
     # Before the weights are packed: then they cannot be read any more.
     fingerprint = fingerprint_of(target)
     speculator = load_for_target(drafter, target, fingerprint)
-    half = _pack(target, config)
+    layout = layout_of(target.model, half=half)
+    if layout is not None:
+        prepack(target.model, layout)
     store = _make_store(target, speculator, config)
     runner = TargetRunner(
         target.model,
@@ -130,17 +127,28 @@ def assemble(
     return Parts(target, fingerprint, speculator, store, turn, costs, limit, exact)
 
 
-def _pack(target: Target, config: EngineConfig) -> bool:
-    """Lay out the target's weights for its device's kernels; returns whether in float16."""
+def _load(model: str | Path, config: EngineConfig) -> Target:
+    """The target; in float16 its layers are packed already, its embedding and LM head are plain.
+
+    Checkpoints have weights in 16 bits, which are never all in float32 then.
+    """
     half = dtype_of(config) == "float16"
-    layout = layout_of(target.model, half=half)
-    if half and layout is not HalfLinear:
+    target = load_target(
+        model,
+        dtype=None if half else DTYPES[dtype_of(config)],
+        device=device_of(config),
+        attn_implementation=attention.NAME,
+        cache_dir=config.cache_dir,
+    )
+    if not half:
+        return target
+    if not fits_half(target.model):
         raise ConfigError(
             f"{target.name} has weights beyond float16's range: use dtype float32 or bfloat16."
         )
-    if layout is not None:
-        prepack(target.model, layout)
-    return half
+    prepack(target.model.get_decoder(), HalfLinear)
+    target.model.float()
+    return replace(target, spec=replace(target.spec, dtype=torch.float32))
 
 
 def _first_pass(runner: TargetRunner, pool: BlockPool) -> None:

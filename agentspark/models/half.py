@@ -25,14 +25,15 @@ _LARGEST = torch.finfo(torch.float16).max
 class HalfLinear(nn.Module):
     """A frozen ``nn.Linear`` (bias included) with its weights in float16; same call, same shapes.
 
-    Takes and gives float32.
+    Takes and gives float32. The weights given may be of any format.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
-        bias = None if bias is None else bias.detach()
-        self._packed = torch.ops.quantized.linear_prepack_fp16(weight.detach().contiguous(), bias)
+        bias = None if bias is None else bias.detach().float()
+        wide = weight.detach().float().contiguous()
+        self._packed = torch.ops.quantized.linear_prepack_fp16(wide, bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[..., in_features]`` to ``[..., out_features]``."""
@@ -45,18 +46,20 @@ class HalfLinear(nn.Module):
 
 
 def fits_half(model: nn.Module) -> bool:
-    """Whether the weights of the model's linear layers are float32 within float16's range."""
+    """Whether the weights of the model's linear layers are within float16's range."""
     weights = [layer.weight for layer in model.modules() if type(layer) is nn.Linear]
-    return all(w.dtype == torch.float32 and bool(w.abs().max() <= _LARGEST) for w in weights)
+    return all(bool(weight.abs().max() <= _LARGEST) for weight in weights)
 
 
 @lru_cache(maxsize=1)
 def half_rows() -> int | None:
     """The number of rows whose multiples give every row the same bits; ``None`` if there is none.
 
-    Takes some milliseconds, once per process. There is none where torch has no FBGEMM.
+    Takes some milliseconds, once per process. There is none where torch lacks FBGEMM or its kernel.
     """
     if "fbgemm" not in torch.backends.quantized.supported_engines:
+        return None
+    if not hasattr(torch.ops.quantized, "linear_dynamic_fp16"):
         return None
     generator = torch.Generator().manual_seed(0)
     layer = HalfLinear(torch.randn(48, 600, generator=generator), None)

@@ -107,13 +107,13 @@ class FusedPart(nn.Module):
 def layout_of(model: nn.Module, *, half: bool) -> Layout | None:
     """The layout for the model's linear layers, if their device and dtype have one.
 
-    ``half`` asks for weights in float16; the caller has made sure of ``half_rows``. A model whose
-    weights are not in its range gets the layout of its dtype.
+    ``half`` asks for weights in float16; the caller has made sure of ``half_rows``. A model that
+    does not compute in float32 or has weights out of range gets the layout of its dtype.
     """
     weight = next(model.parameters())
     if weight.device.type != "cpu":
         return None
-    if half and fits_half(model):
+    if half and weight.dtype == torch.float32 and fits_half(model):
         return HalfLinear
     if not torch.backends.mkldnn.is_available():
         return None

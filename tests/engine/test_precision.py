@@ -15,6 +15,7 @@ from agentspark.engine.engine import Engine
 from agentspark.engine.precision import DTYPES, dtype_of
 from agentspark.errors import ConfigError
 from agentspark.models.half import half_rows
+from agentspark.sampling.params import SamplingParams
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,24 @@ def test_weights_beyond_float16_are_not_squeezed_into_it(
     config = EngineConfig(dtype="float16", kv_tokens=1024, cache_dir=cost_cache)
     with pytest.raises(ConfigError, match="beyond float16's range"):
         Engine.load(tmp_path / "wide", drafter=None, config=config)
+
+
+@pytest.mark.skipif(half_rows() is None, reason="this processor has no kernels for float16 weights")
+def test_weights_of_16_bits_lose_nothing_in_float16(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, cost_cache: Path
+) -> None:
+    """A checkpoint in bfloat16 gives what it gives in float32, drafts included."""
+    answers = []
+    for dtype in ("float16", "float32"):
+        config = EngineConfig(dtype=dtype, kv_tokens=1024, cache_dir=cost_cache)
+        with Engine.load(tiny_target_dir, drafter=tiny_drafter_dir, config=config) as engine:
+            assert engine.dtype == dtype
+            assert engine.target.spec.dtype == engine.target.model.dtype == torch.float32
+            assert engine.exact
+            prompts = [[5, 9, 2, 7, 7, 1], list(range(40, 90))]
+            sampling = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True)
+            answers.append([engine.generate(prompt, sampling).token_ids for prompt in prompts])
+    assert answers[0] == answers[1]
 
 
 def test_an_engine_says_what_it_computes_in(tiny_target_dir: Path, cost_cache: Path) -> None:

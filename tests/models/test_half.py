@@ -74,7 +74,9 @@ def test_a_model_is_packed_in_float16_if_its_weights_fit(linear: nn.Linear) -> N
     linear.weight[0, 0] = 1e5
     assert not fits_half(model)
     assert layout_of(model, half=True) is PackedLinear
-    assert not fits_half(nn.Sequential(nn.Linear(2, 2, dtype=torch.bfloat16)))
+    narrow = nn.Sequential(nn.Linear(2, 2, dtype=torch.bfloat16))
+    assert fits_half(narrow)
+    assert layout_of(narrow, half=True) is not HalfLinear, "it computes in bfloat16"
 
 
 @has_kernels
