@@ -35,6 +35,7 @@ from langchain_dspark import local, remote
 from langchain_dspark.call import Call, address_of, build_call, engine_key
 from langchain_dspark.clients import Clients
 from langchain_dspark.engines import Leases
+from langchain_dspark.errors import langchain_errors
 from langchain_dspark.labels import labels_of, named
 from langchain_dspark.messages import to_engine_messages
 from langchain_dspark.pieces import PROVIDER, Piece
@@ -81,7 +82,8 @@ class ChatDSpark(BaseChatModel):
     A tool call that was cut off (``max_tokens``) is among the answer's ``invalid_tool_calls``, of a
     stream once its last chunk is joined; ``response_metadata["cut_tool_calls"]`` then has its id.
 
-    Errors are those of ``agentspark.errors``; a wrong argument is named, none is ignored.
+    Errors are those of ``agentspark.errors``, and of LangChain's classes (``ContextOverflowError``)
+    where it has one; a wrong argument is named, none is ignored.
     """
 
     model: str = "smollm2"
@@ -296,9 +298,10 @@ class ChatDSpark(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(messages, stop, run_manager, kwargs)
-        with closing(self._pieces(call)) as pieces:
-            return to_result(list(pieces))
+        with langchain_errors():
+            call = self._call(messages, stop, run_manager, kwargs)
+            with closing(self._pieces(call)) as pieces:
+                return to_result(list(pieces))
 
     async def _agenerate(
         self,
@@ -307,9 +310,10 @@ class ChatDSpark(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(messages, stop, run_manager, kwargs)
-        async with aclosing(self._apieces(call)) as pieces:
-            return to_result([piece async for piece in pieces])
+        with langchain_errors():
+            call = self._call(messages, stop, run_manager, kwargs)
+            async with aclosing(self._apieces(call)) as pieces:
+                return to_result([piece async for piece in pieces])
 
     def _stream(
         self,
@@ -318,13 +322,14 @@ class ChatDSpark(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call, chunks = self._call(messages, stop, run_manager, kwargs), Chunks()
-        with closing(self._pieces(call)) as pieces:
-            for piece in pieces:
-                chunk = chunks.of(piece)
-                if run_manager is not None:
-                    run_manager.on_llm_new_token(piece.content, chunk=chunk)
-                yield chunk
+        with langchain_errors():
+            call, chunks = self._call(messages, stop, run_manager, kwargs), Chunks()
+            with closing(self._pieces(call)) as pieces:
+                for piece in pieces:
+                    chunk = chunks.of(piece)
+                    if run_manager is not None:
+                        run_manager.on_llm_new_token(piece.content, chunk=chunk)
+                    yield chunk
 
     async def _astream(
         self,
@@ -333,13 +338,14 @@ class ChatDSpark(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call, chunks = self._call(messages, stop, run_manager, kwargs), Chunks()
-        async with aclosing(self._apieces(call)) as pieces:
-            async for piece in pieces:
-                chunk = chunks.of(piece)
-                if run_manager is not None:
-                    await run_manager.on_llm_new_token(piece.content, chunk=chunk)
-                yield chunk
+        with langchain_errors():
+            call, chunks = self._call(messages, stop, run_manager, kwargs), Chunks()
+            async with aclosing(self._apieces(call)) as pieces:
+                async for piece in pieces:
+                    chunk = chunks.of(piece)
+                    if run_manager is not None:
+                        await run_manager.on_llm_new_token(piece.content, chunk=chunk)
+                    yield chunk
 
     def _pieces(self, call: Call) -> Generator[Piece, None, None]:
         address = address_of(self)
