@@ -37,7 +37,7 @@ from langchain_dspark.clients import Clients
 from langchain_dspark.engines import Leases
 from langchain_dspark.errors import langchain_errors
 from langchain_dspark.labels import labels_of, named
-from langchain_dspark.messages import to_engine_messages
+from langchain_dspark.messages import to_engine_messages, with_calls
 from langchain_dspark.pieces import PROVIDER, Piece
 from langchain_dspark.profile import profile_of
 from langchain_dspark.response import Chunks, to_result
@@ -199,12 +199,16 @@ class ChatDSpark(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Tokens of the prompt that ``messages`` make, template included (loads the engine)."""
+        """Tokens of the prompt that ``messages`` make, template included (loads the engine).
+
+        They may be part of a chat; none at all are no tokens.
+        """
+        engine = self._engine()
+        if not messages:
+            return 0
         bound = {"tools": tools_of(tools)} if tools else {}
-        call = build_call(self, to_engine_messages(messages), None, {}, bound)
-        request = self._engine().chat_request(
-            call.messages, call.sampling, chat=local.chat_format(call)
-        )
+        call = build_call(self, with_calls(to_engine_messages(messages)), None, {}, bound)
+        request = engine.chat_request(call.messages, call.sampling, chat=local.chat_format(call))
         return len(request.prompt_token_ids)
 
     def _engine(self) -> Engine:
@@ -326,10 +330,10 @@ class ChatDSpark(BaseChatModel):
             call, chunks = self._call(messages, stop, run_manager, kwargs), Chunks()
             with closing(self._pieces(call)) as pieces:
                 for piece in pieces:
-                    chunk = chunks.of(piece)
-                    if run_manager is not None:
-                        run_manager.on_llm_new_token(piece.content, chunk=chunk)
-                    yield chunk
+                    for chunk in chunks.of(piece):
+                        if run_manager is not None:
+                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
 
     async def _astream(
         self,
@@ -342,10 +346,10 @@ class ChatDSpark(BaseChatModel):
             call, chunks = self._call(messages, stop, run_manager, kwargs), Chunks()
             async with aclosing(self._apieces(call)) as pieces:
                 async for piece in pieces:
-                    chunk = chunks.of(piece)
-                    if run_manager is not None:
-                        await run_manager.on_llm_new_token(piece.content, chunk=chunk)
-                    yield chunk
+                    for chunk in chunks.of(piece):
+                        if run_manager is not None:
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
 
     def _pieces(self, call: Call) -> Generator[Piece, None, None]:
         address = address_of(self)

@@ -39,6 +39,33 @@ def to_engine_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     return [_message(message, place, answered) for place, message in enumerate(messages)]
 
 
+def with_calls(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Part of a chat in any order, every result behind its call, made up where it is not there.
+
+    Only for counting: ``trim_messages`` counts a chat's beginnings, and those of it turned around,
+    which no template would show.
+    """
+    calling = {call["id"] for message in messages for call in message.get("tool_calls", ())}
+    called: set[str | None] = {None}
+    early: dict[str | None, list[dict[str, Any]]] = {}
+    found: list[dict[str, Any]] = []
+    for message in messages:
+        ident = message.get("tool_call_id")
+        if ident not in called and ident in calling:
+            early.setdefault(ident, []).append(message)
+            continue
+        if ident not in called:
+            function = {"name": "unknown", "arguments": "{}"}
+            call = {"id": ident, "type": "function", "function": function}
+            found.append({"role": "assistant", "content": "", "tool_calls": [call]})
+            called.add(ident)
+        found.append(message)
+        for call in message.get("tool_calls", ()):
+            called.add(call["id"])
+            found += early.pop(call["id"], ())
+    return found
+
+
 def _message(message: BaseMessage, place: int, answered: Collection[str]) -> dict[str, Any]:
     mapped: dict[str, Any] = {"role": _role(message, place), "content": _text(message, place)}
     if message.name is not None and not isinstance(message, ToolMessage):

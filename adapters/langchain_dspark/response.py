@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
@@ -44,12 +45,21 @@ class Chunks:
     def __init__(self) -> None:
         self._calls: list[CallPiece] = []
 
-    def of(self, piece: Piece) -> ChatGenerationChunk:
-        """The next piece's chunk; see ``to_chunk``."""
+    def of(self, piece: Piece) -> Iterator[ChatGenerationChunk]:
+        """The next piece's chunks; see ``to_chunk``.
+
+        The figures come without pieces of calls: in a last chunk, LangChain's events take these
+        for whole calls, and lose them.
+        """
         self._calls += piece.calls
         if piece.figures is None:
-            return to_chunk(piece)
-        return to_chunk(piece, cut=[call["id"] for call in _calls(self._calls, piece.figures)[1]])
+            yield to_chunk(piece)
+            return
+        if piece.calls:
+            yield to_chunk(replace(piece, figures=None))
+            piece = Piece(figures=piece.figures)
+        cut = _calls(self._calls, piece.figures)[1]
+        yield to_chunk(piece, cut=[call["id"] for call in cut])
 
 
 def to_chunk(piece: Piece, *, cut: Sequence[str | None] = ()) -> ChatGenerationChunk:

@@ -8,7 +8,13 @@ from contextlib import aclosing
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    trim_messages,
+)
 from pydantic import ValidationError
 
 from agentspark.config import EngineConfig
@@ -288,6 +294,20 @@ def test_tokens_are_counted_with_the_models_own_tokenizer(chat):
     used = chat.invoke(CONVERSATION).usage_metadata["input_tokens"]
     assert chat.get_num_tokens_from_messages(CONVERSATION) == used
     assert 0 < chat.get_num_tokens("Be brief.") < used
+
+
+def test_parts_of_a_chat_are_counted_too(chat):
+    """LangChain trims a chat by counting its ends, results without their calls among them."""
+    call = {"name": "read_file", "args": {"path": "src/main.py"}, "id": "c"}
+    work = [AIMessage("", tool_calls=[call]), ToolMessage("It is empty.", tool_call_id="c")]
+    messages = [*CONVERSATION, *work, AIMessage("Nothing."), HumanMessage("And now?")]
+    assert chat.get_num_tokens_from_messages([]) == 0
+    counts = [chat.get_num_tokens_from_messages(messages[start:]) for start in range(6)]
+    assert counts == sorted(counts, reverse=True)
+    kept = [
+        len(trim_messages(messages, max_tokens=room, token_counter=chat)) for room in counts[2:]
+    ]
+    assert kept == [4, 3, 2, 1]
 
 
 def test_what_is_written_down_can_be_read_back():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from langchain_core._api import suppress_langchain_beta_warning
 from langchain_core.load import dumpd, load
 from langchain_core.messages import (
     AIMessage,
@@ -40,8 +41,8 @@ def joined(arguments, finish):
     chunks = Chunks()
     whole = None
     for piece in pieces(arguments, finish):
-        chunk = chunks.of(piece).message
-        whole = chunk if whole is None else whole + chunk
+        for chunk in chunks.of(piece):
+            whole = chunk.message if whole is None else whole + chunk.message
     return whole
 
 
@@ -98,3 +99,16 @@ def test_a_stream_is_read_as_a_whole_answer_is(arguments, finish, read):
     for message in (streamed, answered):
         assert [call["args"] for call in message.tool_calls] == ([] if read is None else [read])
         assert len(message.invalid_tool_calls) == (1 if read is None else 0)
+
+
+def test_events_bring_a_call_whole_whose_end_comes_with_the_figures(chat, monkeypatch):
+    """As an engine of this process sends it."""
+    said = [
+        Piece(calls=[CallPiece(0, "a", "delete", '{"path": ')]),
+        Piece(calls=[CallPiece(0, None, None, '"/home"}')], figures=figures("tool_calls")),
+    ]
+    monkeypatch.setattr("langchain_dspark.local.pieces", lambda leases, call: (p for p in said))
+    with suppress_langchain_beta_warning():
+        stream = chat.stream_events("hi", version="v3")
+        calls = stream.output.tool_calls
+    assert [(call["id"], call["args"]) for call in calls] == [("a", {"path": "/home"})]
