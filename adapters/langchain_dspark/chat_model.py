@@ -36,7 +36,7 @@ from langchain_dspark.call import Call, address_of, build_call, engine_key
 from langchain_dspark.clients import Clients
 from langchain_dspark.engines import Leases
 from langchain_dspark.errors import langchain_errors
-from langchain_dspark.labels import labels_of, named
+from langchain_dspark.labels import asked, asking, labels_of, named
 from langchain_dspark.messages import to_engine_messages, with_calls
 from langchain_dspark.pieces import PROVIDER, Piece
 from langchain_dspark.profile import profile_of
@@ -295,6 +295,26 @@ class ChatDSpark(BaseChatModel):
         labels = named(labels_of(kwargs.get("labels"), metadata, tags))
         return {**kwargs, "labels": labels} if labels else kwargs
 
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with asking(run_manager):
+            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with asking(run_manager):
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -370,9 +390,8 @@ class ChatDSpark(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
         kwargs: dict[str, Any],
     ) -> Call:
-        metadata = (run_manager.metadata or {}) if run_manager is not None else {}
-        tags = (run_manager.tags or []) if run_manager is not None else []
-        return build_call(self, to_engine_messages(messages), stop, metadata, kwargs, tags)
+        metadata, tags = asked(run_manager)
+        return build_call(self, to_engine_messages(messages), stop, metadata, kwargs, [*tags])
 
 
 allow_reading(ChatDSpark)

@@ -9,9 +9,13 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, fields
 from typing import Any
+
+from langchain_core.callbacks.manager import BaseRunManager
 
 from agentspark.engine.params import Labels
 from agentspark.errors import InvalidRequestError
@@ -21,6 +25,27 @@ _PREFIX = "agentspark_"
 _STEPS = 10**9
 _LONGEST = 256
 _NAMES = tuple(item.name for item in fields(Labels))
+_asking: ContextVar[BaseRunManager | None] = ContextVar("asking", default=None)
+
+
+@contextmanager
+def asking(manager: BaseRunManager | None) -> Iterator[None]:
+    """Let ``manager`` be known to a call that LangChain makes without it.
+
+    ``invoke`` streams inside where somebody listens (LangGraph's ``messages`` mode,
+    ``astream_events``), and asks the model for that stream with nothing but the messages.
+    """
+    token = _asking.set(manager)
+    try:
+        yield
+    finally:
+        _asking.reset(token)
+
+
+def asked(manager: BaseRunManager | None) -> tuple[Mapping[str, Any], Iterable[str]]:
+    """Metadata and tags of a call with ``manager``, or of the call around it."""
+    manager = _asking.get() if manager is None else manager
+    return ({}, ()) if manager is None else (manager.metadata or {}, manager.tags or ())
 
 
 def labels_of(
