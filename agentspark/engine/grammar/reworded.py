@@ -23,6 +23,9 @@ _NOTHING: dict[str, tuple[object, ...]] = {
     "unevaluatedProperties": (True, {}),
     "unevaluatedItems": (True, {}),
 }
+# What tells readers something, and forbids nothing.
+_NOTES = frozenset(("title", "description", "default", "examples", "$comment", "deprecated"))
+_PARTS = frozenset(("properties", "patternProperties"))
 
 Schema = Mapping[str, Any]
 
@@ -58,11 +61,34 @@ class _Rewording:
         for key in (*LISTS, *BRANCHES):
             if isinstance(copy.get(key), list | tuple):
                 copy[key] = [self.copy(value) for value in copy[key]]
+        self._list_names(copy)
         branches = self._apart(copy)
         if branches is not None and "anyOf" not in copy:
             del copy["oneOf"]
             copy["anyOf"] = branches
         return copy
+
+    def _list_names(self, schema: dict[str, Any]) -> None:
+        """Put the names of a mapping whose keys are listed or short (``propertyNames``) elsewhere.
+
+        So Pydantic writes ``dict[Literal["a", "b"], int]``.
+        """
+        told, value = schema.get("propertyNames"), schema.get("additionalProperties")
+        if value is None or not isinstance(told, Mapping) or schema.keys() & _PARTS:
+            return
+        names = {key: it for key, it in self._resolved(told).items() if key not in _NOTES}
+        if names.pop("type", "string") != "string":
+            return
+        listed = _values(names)
+        if listed is not None and len(names) == 1 and all(isinstance(one, str) for one in listed):
+            schema["properties"] = dict.fromkeys(listed, value)
+        elif names and names.keys() <= {"minLength", "maxLength"}:
+            least, most = names.get("minLength", 0), names.get("maxLength", "")
+            schema["patternProperties"] = {f"^.{{{least},{most}}}$": value}
+        else:
+            return
+        del schema["propertyNames"]
+        schema["additionalProperties"] = False
 
     def _apart(self, schema: Schema) -> list[Schema] | None:
         """The branches of ``oneOf`` such that no value fits two; ``None`` if that is not seen."""

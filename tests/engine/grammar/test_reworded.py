@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import jsonschema
 import numpy as np
 import pytest
+from pydantic import BaseModel, Field
 
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import Constraint
@@ -118,3 +120,40 @@ def test_words_that_say_nothing_are_left_out(words: dict[str, Any]) -> None:
 )
 def test_words_that_say_something_stay(schema: dict[str, Any]) -> None:
     assert reworded(schema) == schema
+
+
+class Colour(enum.Enum):
+    """Names that are a reference in a schema."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+class Named(BaseModel):
+    """Mappings whose keys are told."""
+
+    listed: dict[Literal["a", "b"], Literal[1, 2]]
+    colours: dict[Colour, bool] = Field(min_length=1)
+    short: dict[Annotated[str, Field(min_length=1, max_length=2)], bool] = Field(max_length=2)
+
+
+def test_names_of_properties_are_those_that_are_told(compiler: GrammarCompiler) -> None:
+    schema = Named.model_json_schema()
+    assert "propertyNames" in json.dumps(schema)
+    constraint = Constraint.json_schema(schema, strict=True)
+    told = [Named.model_validate(spoken(compiler, constraint, seed)) for seed in range(6)]
+    assert len({len(value.listed) for value in told}) > 1
+    assert any(value.short for value in told)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"enum": [1]}, {"enum": ["a"], "pattern": "b"}, {"type": "integer"}, {"format": "uri"}],
+)
+def test_names_that_are_told_otherwise_stay_and_are_refused(
+    compiler: GrammarCompiler, names: dict[str, Any]
+) -> None:
+    schema = {"type": "object", "propertyNames": names, "additionalProperties": True}
+    assert reworded(schema) == schema
+    with pytest.raises(InvalidRequestError, match="propertyNames"):
+        compiler.state(Constraint.json_schema(schema, strict=True), 120)
