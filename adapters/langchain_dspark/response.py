@@ -52,14 +52,14 @@ class Chunks:
         for whole calls, and lose them.
         """
         self._calls += piece.calls
-        if piece.figures is None:
+        figures = piece.figures
+        if figures is None:
             yield to_chunk(piece)
             return
         if piece.calls:
             yield to_chunk(replace(piece, figures=None))
-            piece = Piece(figures=piece.figures)
-        cut = _calls(self._calls, piece.figures)[1]
-        yield to_chunk(piece, cut=[call["id"] for call in cut])
+            piece = Piece(figures=figures)
+        yield to_chunk(piece, cut=[call["id"] for call in _calls(self._calls, figures)[1]])
 
 
 def to_chunk(piece: Piece, *, cut: Sequence[str | None] = ()) -> ChatGenerationChunk:
