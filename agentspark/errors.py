@@ -125,7 +125,7 @@ class RemoteStatusError(RemoteError):
         self,
         message: str,
         *,
-        status: int | None,
+        status: int | None = None,  # so that pickles can be read: they give the rest afterwards
         code: str | None = None,
         param: str | None = None,
         request_id: str | None = None,
