@@ -14,15 +14,16 @@ from functools import lru_cache
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from agentspark.kv.rows import rows_share
+from agentspark.kv.rows import probe_heads, rows_share
 from agentspark.kv.store import READ_GRANULE
+from agentspark.kv.tiles import MIN_ROWS
 
 _STEP = 64
-# Where a length is wrong, about one trial in three shows it.
-_TRIALS = 32
-_KV_HEADS = 4
-# Stacked query rows, up to those of a whole tile of either kind.
-_STACKED_ROWS = (12, 28, 96, 192)
+# Stacked query rows: of one row, of a few, and up to those of a whole tile of either kind.
+_STACKED_ROWS = (4, 12, 28, 96, 192)
+# Every number of rows in the first key block and behind it, three times. Where a length is wrong,
+# about one trial in three shows it.
+_TRIALS = 6 * len(_STACKED_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class ReadLengths:
 def read_lengths(dtype: torch.dtype, group: int, dim: int) -> ReadLengths:
     """Which partial lengths the kernel treats as whole blocks, for heads of ``dim``.
 
-    ``group`` query heads share a key head. Takes some tens of milliseconds, once per process; in
-    float32 some hundreds. Where rows are attended one by one, whole blocks are read.
+    ``group`` query heads share a key head. Takes a tenth of a second, for wide heads some, once per
+    process. Where rows are attended one by one, whole blocks are read.
     """
     if not rows_share(dtype, group, dim):
         return ReadLengths()
@@ -59,23 +60,25 @@ def _agrees(
 ) -> bool:
     """Whether reading ``size`` keys of the last block gives the bits of reading all of it."""
 
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator).to(dtype)
+    def normal(count: int) -> torch.Tensor:
+        return torch.randn((1, probe_heads(dtype), count, dim), generator=generator).to(dtype)
 
-    keys, values = (normal(1, _KV_HEADS, 2 * READ_GRANULE, dim) for _ in range(2))
+    keys, values = normal(2 * READ_GRANULE), normal(2 * READ_GRANULE)
     for trial in range(_TRIALS):
-        rows = max(_STACKED_ROWS[trial % len(_STACKED_ROWS)] // group, 1)
-        before = READ_GRANULE * (trial % 2)
+        turn, which = divmod(trial, len(_STACKED_ROWS))
+        before = READ_GRANULE * (turn % 2)
         # Most trials see nearly all of the keys, where a different order of sums shows best.
-        fewer = int(torch.randint(size if trial % 4 == 0 else _STEP, (), generator=generator))
-        length = max(before + size - fewer, rows)
-        query = 2 * normal(1, _KV_HEADS, group * rows, dim)
-        hidden = torch.arange(before + READ_GRANULE) > torch.arange(length - rows, length)[:, None]
+        fewer = int(torch.randint(size if turn < 2 else _STEP, (), generator=generator))
+        length = before + size - fewer
+        rows = min(max(_STACKED_ROWS[which] // group, 1), length)
+        stacked = -(-rows * group // MIN_ROWS) * MIN_ROWS
+        last = length - rows + (torch.arange(stacked) // group).clamp(max=rows - 1)
+        hidden = torch.arange(before + READ_GRANULE) > last[:, None]
         mask = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, float("-inf"))
-        mask = mask.repeat(group, 1)[None, None]
+        query = 2 * normal(stacked)
         short, whole = (
             scaled_dot_product_attention(
-                query, keys[:, :, :end], values[:, :, :end], mask[..., :end]
+                query, keys[:, :, :end], values[:, :, :end], mask[None, None, :, :end]
             )
             for end in (before + size, before + READ_GRANULE)
         )

@@ -36,6 +36,38 @@ def test_an_answer_is_found_once() -> None:
     assert read_lengths(torch.bfloat16, GROUP, DIM) is read_lengths(torch.bfloat16, GROUP, DIM)
 
 
+def visible_keys(query: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    """As a kernel whose sums have no rounding, so that no key too many shows."""
+    return (rest[2] == 0).sum(dim=-1, keepdim=True).expand(*query.shape[:3], -1)
+
+
+@pytest.mark.parametrize("group", [1, 3, 5, 71])
+def test_a_kernel_without_rounding_is_found_to_agree_on_all_lengths(
+    group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lengths_module, "rows_share", lambda *_: True)
+    monkeypatch.setattr(lengths_module, "scaled_dot_product_attention", visible_keys)
+    found = read_lengths.__wrapped__(torch.float32, group, 8)
+    assert found.partial == tuple(range(64, READ_GRANULE, 64))
+
+
+@pytest.mark.parametrize("rows", [4, 12, 28])
+@pytest.mark.parametrize("behind", [False, True])
+def test_lengths_are_asked_for_few_rows_and_many_in_every_block(
+    rows: int, behind: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that reads what is masked, for so many rows in the first block or behind it."""
+
+    def reads_on(query: torch.Tensor, keys: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        seen = visible_keys(query, keys, *rest)
+        wrong = query.shape[2] == rows and (keys.shape[2] > READ_GRANULE) == behind
+        return seen + keys.shape[2] if wrong else seen
+
+    monkeypatch.setattr(lengths_module, "rows_share", lambda *_: True)
+    monkeypatch.setattr(lengths_module, "scaled_dot_product_attention", reads_on)
+    assert read_lengths.__wrapped__(torch.float32, 1, 8) == ReadLengths()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("rows", [4, 8, 21, 32, 64])
 def test_bits_are_those_of_whole_blocks(
