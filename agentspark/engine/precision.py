@@ -29,7 +29,8 @@ def dtype_of(config: EngineConfig) -> Dtype:
     it has the kernels for that, else in float32. Raises ``ConfigError`` where float16 is asked for
     and cannot be had.
     """
-    on_cpu = torch.device(device_of(config)).type == "cpu"
+    # A device that is not known is the loader's to refuse.
+    on_cpu = device_of(config).partition(":")[0] == "cpu"
     if config.dtype == "float16" and not (on_cpu and half_rows()):
         raise ConfigError(
             "dtype float16 keeps weights for the matrix kernels of x86 processors, which are not "

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from agentspark.config import EngineConfig
+from agentspark.config import Dtype, EngineConfig
 from agentspark.engine import precision
 from agentspark.engine.engine import Engine
 from agentspark.engine.precision import DTYPES, dtype_of
@@ -91,3 +91,9 @@ def test_an_engine_says_what_it_computes_in(tiny_target_dir: Path, cost_cache: P
         assert engine.target.spec.dtype == DTYPES[engine.dtype]
     with pytest.raises(ConfigError, match="float32 or None"):
         EngineConfig(dtype="float8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16", "float32"])
+def test_a_device_that_is_not_known_is_told(tiny_target_dir: Path, dtype: Dtype | None) -> None:
+    with pytest.raises(ConfigError, match="device='foo' is unknown"):
+        Engine.load(tiny_target_dir, config=EngineConfig(device="foo", dtype=dtype))
