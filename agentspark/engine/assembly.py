@@ -28,7 +28,7 @@ from agentspark.kv.blocks import BlockPool
 from agentspark.kv.prefix import PrefixTree
 from agentspark.kv.store import KVStore, LayerShape, bytes_per_token
 from agentspark.models.cache import cache_folder
-from agentspark.models.half import HalfLinear, fits_half, half_rows
+from agentspark.models.half import HalfLinear, fits_half, half_rows, widen
 from agentspark.models.modules import drop_weights
 from agentspark.models.prepack import layout_of, prepack
 from agentspark.models.target import Target, load_target
@@ -147,7 +147,7 @@ def _load(model: str | Path, config: EngineConfig) -> Target:
             f"{target.name} has weights beyond float16's range: use dtype float32 or bfloat16."
         )
     prepack(target.model.get_decoder(), HalfLinear)
-    target.model.float()
+    widen(target.model)
     return replace(target, spec=replace(target.spec, dtype=torch.float32))
 
 

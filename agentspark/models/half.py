@@ -48,7 +48,18 @@ class HalfLinear(nn.Module):
 def fits_half(model: nn.Module) -> bool:
     """Whether the weights of the model's linear layers are within float16's range."""
     weights = [layer.weight for layer in model.modules() if type(layer) is nn.Linear]
-    return all(bool(weight.abs().max() <= _LARGEST) for weight in weights)
+    # As numbers: in bfloat16 the comparison would round the limit up.
+    return all(weight.abs().max().item() <= _LARGEST for weight in weights)
+
+
+def widen(model: nn.Module) -> None:
+    """Compute in float32 whatever the checkpoint is stored in, as if it had been loaded so."""
+    model.float()
+    for module in model.modules():
+        # The Gemmas' embeddings are scaled by a number that was rounded as it was loaded.
+        scale, exact = (getattr(module, n, None) for n in ("embed_scale", "scalar_embed_scale"))
+        if isinstance(scale, torch.Tensor) and isinstance(exact, float):
+            scale.fill_(exact)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from agentspark.models.half import HalfLinear, fits_half, half_rows
+from agentspark.models.half import HalfLinear, fits_half, half_rows, widen
 from agentspark.models.modules import drop_weights
 from agentspark.models.prepack import FusedProjection, PackedLinear, layout_of, prepack
 
@@ -77,6 +77,26 @@ def test_a_model_is_packed_in_float16_if_its_weights_fit(linear: nn.Linear) -> N
     narrow = nn.Sequential(nn.Linear(2, 2, dtype=torch.bfloat16))
     assert fits_half(narrow)
     assert layout_of(narrow, half=True) is not HalfLinear, "it computes in bfloat16"
+
+
+def test_the_limit_is_not_rounded_to_the_format_of_the_weights() -> None:
+    narrow = nn.Sequential(nn.Linear(2, 2, dtype=torch.bfloat16).requires_grad_(False))
+    narrow[0].weight[0, 0] = 65536.0  # what float16's largest number is in bfloat16
+    assert not fits_half(narrow)
+    narrow[0].weight[0, 0] = float("nan")
+    assert not fits_half(narrow)
+
+
+def test_what_was_rounded_as_it_was_loaded_is_computed_anew() -> None:
+    from transformers.models.gemma4.modeling_gemma4 import Gemma4TextScaledWordEmbedding
+
+    embedding = Gemma4TextScaledWordEmbedding(8, 96, 0, embed_scale=96**0.5)
+    wanted = embedding.embed_scale.clone()
+    model = nn.Sequential(embedding).bfloat16()
+    assert embedding.embed_scale.float() != wanted
+    widen(model)
+    assert embedding.weight.dtype == torch.float32
+    assert torch.equal(embedding.embed_scale, wanted)
 
 
 @has_kernels
