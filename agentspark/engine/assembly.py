@@ -139,6 +139,7 @@ def _load(model: str | Path, config: EngineConfig) -> Target:
         device=device_of(config),
         attn_implementation=attention.NAME,
         cache_dir=config.cache_dir,
+        half=half,
     )
     if not half:
         return target

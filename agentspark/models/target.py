@@ -38,13 +38,15 @@ def load_target(
     device: str = "cpu",
     attn_implementation: str | None = None,
     cache_dir: Path | None = None,
+    half: bool = False,
 ) -> Target:
     """Load the model ``name``: an embedded model, a folder, a GGUF file or a hub id.
 
     Of a multimodal Gemma 4 the language model is loaded.
-    ``dtype`` ``None`` keeps the checkpoint's. ``attn_implementation`` is a name known to
-    transformers' attention interface, ``None`` its default. No code from the model's files is run
-    and only safetensors are read. Raises ``ModelNotFoundError``, ``ModelFormatError``,
+    ``dtype`` ``None`` keeps the checkpoint's; ``half`` makes sure of the room that its weights take
+    packed in float16 (``half.py``), which is the caller's to do. ``attn_implementation`` is a name
+    known to transformers' attention interface, ``None`` its default. No code from the model's files
+    is run and only safetensors are read. Raises ``ModelNotFoundError``, ``ModelFormatError``,
     ``UnsupportedModelError``, or ``ConfigError`` for a device that is not there and for weights
     that do not fit in the free memory.
     """
@@ -57,7 +59,7 @@ def load_target(
     check_layers(shapes, shown)
     for file in sorted(folder.glob("*.safetensors")):
         check_safetensors(file)
-    check_room(shapes, dtype, shown)
+    check_room(shapes, dtype, shown, half=half)
     tokenizer = _read_tokenizer(folder)
     model = _read_model(folder, config, renamed, dtype, attn_implementation)
     model = model.to(place).eval().requires_grad_(False)  # type: ignore[arg-type]
