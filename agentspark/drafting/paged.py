@@ -12,7 +12,7 @@ from agentspark.drafting.depth import usual_drafts
 from agentspark.dspark.model import DraftModel
 from agentspark.kv.batch import AttentionBatch, Segment
 from agentspark.kv.store import KVStore
-from agentspark.models.half import half_rows
+from agentspark.models.half import fits_half, half_rows
 from agentspark.models.modules import drop_weights
 from agentspark.models.prepack import layout_of, prepack
 
@@ -36,9 +36,12 @@ class PagedDrafter(Generic[Model]):
         self._store: KVStore | None = None
         self._lm_head: torch.nn.Module | None = None
         # Also behind a target in float32: what is proposed is checked, so it may be rounded.
-        layout = layout_of(model, half=half_rows() is not None)
+        half = half_rows() is not None and fits_half(model, model.lm_head)
+        layout = layout_of(model, half=half)
         if layout is not None:
             self._lm_head = layout(model.lm_head, None)
+            # A head of its own would stay in memory beside the packed one.
+            model.lm_head = None
             prepack(model, layout, _SHARED_INPUT)
 
     def bind(self, store: KVStore) -> None:

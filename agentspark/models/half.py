@@ -45,11 +45,16 @@ class HalfLinear(nn.Module):
         self._packed = None
 
 
-def fits_half(model: nn.Module) -> bool:
-    """Whether the weights of the model's linear layers are within float16's range."""
+def fits_half(model: nn.Module, *others: torch.Tensor) -> bool:
+    """Whether the weights of the model's linear layers, and others, are within float16's range."""
     weights = [layer.weight for layer in model.modules() if type(layer) is nn.Linear]
-    # As numbers: in bfloat16 the comparison would round the limit up.
-    return all(weight.abs().max().item() <= _LARGEST for weight in weights)
+    return all(_within(weight) for weight in (*weights, *others))
+
+
+def _within(weight: torch.Tensor) -> bool:
+    least, most = torch.aminmax(weight)
+    # As numbers: in bfloat16 a comparison would round the limit up.
+    return least.item() >= -_LARGEST and most.item() <= _LARGEST
 
 
 def widen(model: nn.Module) -> None:

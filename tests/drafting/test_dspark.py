@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.model import DSparkModel
 from agentspark.kv.batch import token_slots
 from agentspark.kv.store import KVStore, LayerShape
+from agentspark.models.prepack import PackedLinear, layout_of
 from agentspark.sampling.draw import make_generator
 from agentspark.sampling.params import SamplingParams
 
@@ -154,3 +157,20 @@ def test_sampled_drafts_carry_the_distributions_they_came_from() -> None:
     assert bool((first.probs.chosen > 0).all())
     again = drafter.propose([DraftRequest(5, 20, [0, 1], sampling, make_generator(4))])[0]
     assert again.token_ids == first.token_ids
+
+
+def test_a_packed_head_takes_the_place_of_the_plain_one() -> None:
+    model = make_model()
+    assert model.lm_head is not None
+    head, packs = weakref.ref(model.lm_head), layout_of(model, half=True) is not None
+    make_drafter(model)
+    assert (head() is None) == packs
+
+
+def test_a_head_beyond_float16_is_not_squeezed_into_it() -> None:
+    model = make_model()
+    assert model.lm_head is not None
+    model.lm_head[3, 4] = -1e5
+    packs = layout_of(model, half=False) is not None
+    drafter, _ = make_drafter(model)
+    assert isinstance(drafter._lm_head, PackedLinear) == packs
