@@ -28,7 +28,7 @@ from agentspark.kv.blocks import BlockPool
 from agentspark.kv.prefix import PrefixTree
 from agentspark.kv.store import KVStore, LayerShape, bytes_per_token
 from agentspark.models.cache import cache_folder
-from agentspark.models.half import HalfLinear, fits_half, half_rows, widen
+from agentspark.models.half import HalfLinear, fewest_half_rows, fits_half, half_rows, widen
 from agentspark.models.modules import drop_weights
 from agentspark.models.prepack import layout_of, prepack
 from agentspark.models.target import Target, load_target
@@ -98,6 +98,7 @@ def assemble(
         exact=config.exact,
         feature_layers=() if speculator is None else speculator.config.target_layer_ids,
         row_multiple=half_rows() if half else None,
+        fewest_rows=fewest_half_rows() if half and config.exact else 1,
     )
     pool = BlockPool(store.num_blocks, store.block_tokens)
     _first_pass(runner, pool)

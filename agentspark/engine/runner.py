@@ -54,15 +54,18 @@ class TargetRunner:
         exact: bool,
         feature_layers: Sequence[int] = (),
         row_multiple: int | None = None,
+        fewest_rows: int = 1,
     ) -> None:
         """``row_multiple`` is what the number of rows of every forward has to be a multiple of.
 
-        ``None`` leaves that to what oneDNN's kernels need.
+        ``None`` leaves that to what oneDNN's kernels need. A forward of fewer has at least
+        ``fewest_rows``.
         """
         self._model = model
         self._store = store
         self._exact = exact
         self._row_multiple = row_multiple
+        self._fewest_rows = fewest_rows
         self._dtype = model.dtype
         self._device = model.device
         self._hooks = FeatureHooks(model, feature_layers) if feature_layers else None
@@ -103,8 +106,12 @@ class TargetRunner:
 
     def bucket(self, count: int) -> int:
         """The number of rows that a forward of ``count`` rows really has."""
-        step = self._row_multiple or row_step(count)
-        if self._exact and self._row_multiple is None:
+        if self._row_multiple is not None:
+            if count < self._row_multiple:
+                return max(count, self._fewest_rows)
+            return -(-count // self._row_multiple) * self._row_multiple
+        step = row_step(count)
+        if self._exact:
             count = max(count, _EXACT_ROWS)
             if self._dtype == torch.float32:
                 step = max(step, _EXACT_ROWS)

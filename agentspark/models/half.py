@@ -77,10 +77,35 @@ def half_rows() -> int | None:
         return None
     if not hasattr(torch.ops.quantized, "linear_dynamic_fp16"):
         return None
+    layer, x = _example()
+    return next((rows for rows in _PASSES if _agree(layer, x, rows)), None)
+
+
+@lru_cache(maxsize=1)
+def fewest_half_rows() -> int:
+    """The number of rows from which on all up to ``half_rows`` give every row the same bits too.
+
+    Takes some milliseconds, once per process.
+    """
+    fewest = half_rows()
+    assert fewest is not None, "asked where there are kernels"
+    layer, x = _example()
+    whole = layer(x)
+
+    def agree(rows: int) -> bool:
+        parts = [layer(part) for part in x.split(rows) if len(part) == rows]
+        return torch.equal(torch.cat(parts), whole[: len(parts) * rows])
+
+    while fewest > 1 and agree(fewest - 1):
+        fewest -= 1
+    return fewest
+
+
+def _example() -> tuple[HalfLinear, torch.Tensor]:
+    """A layer and rows to ask with."""
     generator = torch.Generator().manual_seed(0)
     layer = HalfLinear(torch.randn(48, 600, generator=generator), None)
-    x = torch.randn(_MOST_ROWS, 600, generator=generator)
-    return next((rows for rows in _PASSES if _agree(layer, x, rows)), None)
+    return layer, torch.randn(_MOST_ROWS, 600, generator=generator)
 
 
 def _agree(layer: HalfLinear, x: torch.Tensor, step: int) -> bool:

@@ -14,7 +14,7 @@ from agentspark.engine import precision
 from agentspark.engine.engine import Engine
 from agentspark.engine.precision import DTYPES, dtype_of
 from agentspark.errors import ConfigError
-from agentspark.models.half import half_rows
+from agentspark.models.half import fewest_half_rows, half_rows
 from agentspark.sampling.params import SamplingParams
 
 
@@ -82,6 +82,19 @@ def test_weights_of_16_bits_lose_nothing_in_float16(
             sampling = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True)
             answers.append([engine.generate(prompt, sampling).token_ids for prompt in prompts])
     assert answers[0] == answers[1]
+
+
+@pytest.mark.skipif(half_rows() is None, reason="this processor has no kernels for float16 weights")
+@pytest.mark.parametrize("exact", [True, False])
+def test_forwards_have_no_more_rows_than_exact_bits_need(
+    tiny_target_dir: Path, cost_cache: Path, exact: bool
+) -> None:
+    config = EngineConfig(dtype="float16", kv_tokens=1024, cache_dir=cost_cache, exact=exact)
+    with Engine.load(tiny_target_dir, drafter=None, config=config) as engine:
+        step, fewest = half_rows() or 0, fewest_half_rows() if exact else 1
+        wanted = (*range(fewest, step), step, 2 * step)
+        assert engine._parts.turn.runner.buckets(2 * step) == wanted
+        assert engine.exact == exact
 
 
 def test_an_engine_says_what_it_computes_in(tiny_target_dir: Path, cost_cache: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from agentspark.models.half import HalfLinear, fits_half, half_rows, widen
+from agentspark.models import half
+from agentspark.models.half import HalfLinear, fewest_half_rows, fits_half, half_rows, widen
 from agentspark.models.modules import drop_weights
 from agentspark.models.prepack import FusedProjection, PackedLinear, layout_of, prepack
 
@@ -36,13 +37,13 @@ def test_only_the_weights_are_rounded(linear: nn.Linear, shape: tuple[int, ...])
 @has_kernels
 @pytest.mark.parametrize("inputs", [40, 576, 1536, 4097])
 def test_bits_of_a_row_are_its_own(inputs: int) -> None:
-    """However many multiples of ``half_rows`` are computed at once, and in whichever place."""
+    """Of the fewest rows and more, or multiples of ``half_rows``, and in whichever place."""
     torch.manual_seed(0)
     rows = half_rows() or 0
     layer = HalfLinear(torch.randn(70, inputs), None)
     x = torch.randn(40 * rows, inputs)
     whole = layer(x)
-    for count in range(rows, len(x), rows):
+    for count in (*range(fewest_half_rows(), rows), *range(rows, len(x), rows)):
         assert torch.equal(layer(x[-count:]), whole[-count:])
     order = torch.randperm(len(x))
     assert torch.equal(layer(x[order]), whole[order])
@@ -55,6 +56,16 @@ def test_rows_that_never_agree_are_not_taken(monkeypatch: pytest.MonkeyPatch) ->
     assert half_rows.__wrapped__() is None
     monkeypatch.setattr(HalfLinear, "forward", lambda _, x: x * 2)
     assert half_rows.__wrapped__() is not None
+
+
+def test_few_rows_are_taken_from_where_on_all_numbers_agree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(half, "half_rows", lambda: 6)
+    monkeypatch.setattr(HalfLinear, "__init__", lambda self, *_: nn.Module.__init__(self))
+    for odd, fewest in (((1, 2), 3), ((3,), 4), ((5,), 6), ((), 1)):
+        monkeypatch.setattr(HalfLinear, "forward", lambda _, x, odd=odd: x + (len(x) in odd))
+        assert fewest_half_rows.__wrapped__() == fewest
 
 
 def test_without_the_library_there_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
