@@ -38,14 +38,19 @@ def panels(stem: Path, count: int, width: float, height: float) -> Iterator[list
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(count * width, height), layout="constrained")
+        layout = ConstrainedLayoutEngine()
+        figure = Figure(figsize=(count * width, height), dpi=140, layout=layout)
         FigureCanvasAgg(figure)
         yield list(figure.subplots(1, count, squeeze=False)[0])
+        # Once for all formats: it takes longer than drawing.
+        layout.execute(figure)
+        figure.set_layout_engine("none")
         try:
             for kind in FORMATS:
-                figure.savefig(stem.with_suffix(f".{kind}"), dpi=140)
+                figure.savefig(stem.with_suffix(f".{kind}"))
         except OSError as error:
             raise TrainError(
                 f"the plot {stem} cannot be written ({error.strerror}): free some disk."

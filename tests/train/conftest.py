@@ -10,10 +10,32 @@ import torch
 
 from agentspark.dspark.model import DSparkModel
 from agentspark.train.blocks import Example
+from agentspark.train.plotting import FORMATS
 from agentspark.train.store import FeatureStore, write_shard
 from tests.dspark.small import VOCAB, pruned, small_drafter
 
 Make = Callable[..., Example]
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Asked for where runs draw their logs, as they do for users."""
+
+
+@pytest.fixture(autouse=True)
+def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the plots of runs empty files: to draw one takes longer than a tiny training."""
+    if "drawn" in request.fixturenames:
+        return
+
+    def touch(log: Path) -> list[Path]:
+        files = [log.with_suffix(f".{kind}") for kind in FORMATS]
+        for file in files:
+            file.touch()
+        return files
+
+    for room in ("pipeline", "adapt"):
+        monkeypatch.setattr(f"agentspark.train.{room}.plot_log", touch)
 
 
 @pytest.fixture

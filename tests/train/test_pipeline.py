@@ -49,6 +49,22 @@ def config(target: Path, prompts: Path, out: Path) -> TrainConfig:
     )
 
 
+@pytest.fixture(scope="module")
+def trained(tiny_target_dir: Path, prompt_file: Path, tmp_path_factory) -> TrainConfig:
+    """A finished run, which nobody changes."""
+    asked = config(tiny_target_dir, prompt_file, tmp_path_factory.mktemp("trained"))
+    train_drafter(asked, silent_stage)
+    return asked
+
+
+@pytest.fixture
+def first(trained: TrainConfig, tmp_path: Path) -> TrainConfig:
+    """The same run in a folder of the test's own, ``first``."""
+    shutil.copytree(trained.out, tmp_path / "first")
+    return replace(trained, out=tmp_path / "first")
+
+
+@pytest.mark.usefixtures("drawn")
 def test_prompts_become_a_drafter_that_the_engine_takes(
     tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
 ):
@@ -69,7 +85,7 @@ def test_prompts_become_a_drafter_that_the_engine_takes(
     # What engines compute in here is what is learned from.
     features = FeatureStore(out / "work" / "features").example(0)
     assert str(features.hidden.dtype) == str(DTYPES[dtype_of(EngineConfig())])
-    assert (out / "work" / "run.png").exists()
+    assert (out / "work" / "run.png").read_bytes()[:4] == b"\x89PNG"
     assert read_config(out).num_anchors == 4
     card = (out / "README.md").read_text()
     assert all(word in card for word in ("CC0", "`train`", "6 steps", "prompts.jsonl", "line 11"))
@@ -119,11 +135,9 @@ def test_gemma4_drafters_are_trained_and_drafted_with(
 
 
 def test_prompts_are_learned_from_where_their_predictions_are_known(
-    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
+    first: TrainConfig, tmp_path: Path
 ):
-    plain = config(tiny_target_dir, prompt_file, tmp_path / "plain")
-    few = train_drafter(plain, silent_stage)
-    both = replace(plain, optim=replace(plain.optim, prompt_anchors=5))
+    both = replace(first, optim=replace(first.optim, prompt_anchors=5))
 
     def anchors(out: Path) -> int:
         return torch.load(out / "work" / "state.pt", weights_only=True)["anchors"]
@@ -131,17 +145,13 @@ def test_prompts_are_learned_from_where_their_predictions_are_known(
     more = train_drafter(replace(both, out=tmp_path / "more"), silent_stage)
     assert not any("without their prompts" in warning for warning in more.warnings)
     # Two sequences a step, six steps; every prompt has five places to learn from.
-    assert anchors(more.drafter) == anchors(few.drafter) + 2 * 6 * 5
-    old = train_drafter(replace(both, out=tmp_path / "old", data_from=few.drafter), silent_stage)
+    assert anchors(more.drafter) == anchors(first.out) + 2 * 6 * 5
+    old = train_drafter(replace(both, out=tmp_path / "old", data_from=first.out), silent_stage)
     assert any("10 responses were stored without" in warning for warning in old.warnings)
-    assert anchors(old.drafter) == anchors(few.drafter)
+    assert anchors(old.drafter) == anchors(first.out)
 
 
-def test_families_learn_from_the_same_responses_and_features(
-    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
-):
-    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
-    train_drafter(first, silent_stage)
+def test_families_learn_from_the_same_responses_and_features(first: TrainConfig, tmp_path: Path):
     work = tmp_path / "first" / "work"
     given = {path: path.read_bytes() for path in work.rglob("*.[js][sa]*") if path.is_file()}
     assert any(path.name == "responses.jsonl" for path in given)
@@ -170,10 +180,8 @@ def written_prompts(path: Path, *contents: str) -> Path:
 
 
 def test_only_the_given_prompts_are_trained_on(
-    tiny_target_dir: Path, tiny_qwen3_dir: Path, prompt_file: Path, tmp_path: Path
+    first: TrainConfig, tiny_qwen3_dir: Path, tmp_path: Path
 ):
-    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
-    train_drafter(first, silent_stage)
     other = written_prompts(tmp_path / "q.jsonl", *(f"tell {n}" for n in range(12)), "x" * 2000)
     second = replace(first, prompts=(other,), data_from=first.out, out=tmp_path / "second")
     outcome = train_drafter(second, silent_stage)
@@ -229,11 +237,7 @@ def test_what_a_family_cannot_have_is_named(family, more, words):
         DrafterShape.of(family, **more)
 
 
-def test_a_drafter_to_start_from_has_what_was_given(
-    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
-):
-    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
-    train_drafter(first, silent_stage)
+def test_a_drafter_to_start_from_has_what_was_given(first: TrainConfig, tmp_path: Path):
     again = replace(first, init=first.out)
     for number, (given, words) in enumerate(
         (
@@ -250,9 +254,7 @@ def test_a_drafter_to_start_from_has_what_was_given(
     assert read_config(outcome.drafter) == read_config(first.out)
 
 
-def test_a_drafter_to_start_from_may_grow(tiny_target_dir: Path, prompt_file: Path, tmp_path: Path):
-    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
-    train_drafter(first, silent_stage)
+def test_a_drafter_to_start_from_may_grow(first: TrainConfig, tmp_path: Path):
     more = {"block_size": 5, "draft_vocab_size": 160}
     larger = replace(
         first, init=first.out, out=tmp_path / "larger", shape=DrafterShape.of(None, **more)
@@ -266,11 +268,8 @@ def test_a_drafter_to_start_from_may_grow(tiny_target_dir: Path, prompt_file: Pa
     assert "resumed" in (outcome.drafter / "work" / "run.jsonl").read_text()
 
 
-def test_a_calibration_goes_when_the_weights_change(
-    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
-):
-    first = config(tiny_target_dir, prompt_file, tmp_path / "out")
-    out = train_drafter(first, silent_stage).drafter
+def test_a_calibration_goes_when_the_weights_change(first: TrainConfig):
+    out = first.out
     names = ("calibration.json", "calibration-report.json", "calibration.png", "calibration.svg")
     for name in names:
         (out / name).write_text("of these weights")
@@ -284,11 +283,7 @@ def test_a_calibration_goes_when_the_weights_change(
     assert "calibrated" not in (out / "README.md").read_text()
 
 
-def test_a_run_goes_on_in_the_folder_it_started_from(
-    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
-):
-    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
-    train_drafter(first, silent_stage)
+def test_a_run_goes_on_in_the_folder_it_started_from(first: TrainConfig, tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -307,11 +302,7 @@ def test_a_run_goes_on_in_the_folder_it_started_from(
     assert (out / "model.safetensors").read_bytes() != weights
 
 
-def test_another_drafter_to_start_from_is_no_way_to_go_on(
-    tiny_target_dir: Path, prompt_file: Path, tmp_path: Path
-):
-    first = config(tiny_target_dir, prompt_file, tmp_path / "first")
-    train_drafter(first, silent_stage)
+def test_another_drafter_to_start_from_is_no_way_to_go_on(first: TrainConfig, tmp_path: Path):
     second = replace(first, out=tmp_path / "second", init=first.out)
     train_drafter(second, silent_stage)
     # Both go on as they were begun, and as they are without a drafter to start from.
