@@ -227,19 +227,29 @@ def tiny_drafter_dir(tiny_target_dir: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def family_dir(tiny_target_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> FamilyDir:
-    """Gives the folder of a little trained drafter of a family (``family_drafters.SHAPES``)."""
+    """Gives the folder of a little trained drafter of a family (``family_drafters.SHAPES``).
+
+    It is trained once for all processes of ``pytest -n``, whose tiny targets are the same.
+    """
+    from filelock import FileLock
+
     from tests import family_drafters
 
-    folder = tmp_path_factory.mktemp("families")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "families"
+    folder.mkdir(exist_ok=True)
     stores: list[FeatureStore] = []
 
     def trained(name: str) -> Path:
-        if not (folder / name).exists():
-            if not stores:
-                stores.append(family_drafters.greedy_features(tiny_target_dir, folder / "data"))
-            losses = family_drafters.train(name, tiny_target_dir, stores[0], folder / name)
-            assert losses[-1] < 0.85 * losses[0], f"{name} did not learn: {losses}"
-        return folder / name / "drafter"
+        drafter = folder / name / "drafter"
+        with FileLock(folder / f"{name}.lock"):
+            if not drafter.exists():
+                if not stores:
+                    own = folder / f"data-{os.getpid()}"
+                    stores.append(family_drafters.greedy_features(tiny_target_dir, own))
+                losses = family_drafters.train(name, tiny_target_dir, stores[0], folder / name)
+                assert losses[-1] < 0.85 * losses[0], f"{name} did not learn: {losses}"
+        return drafter
 
     return trained
 
