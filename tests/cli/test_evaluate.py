@@ -79,7 +79,7 @@ def test_the_shipped_drafter_changes_no_output(cli, jsonl, smollm2_dir, tmp_path
     prompts = jsonl("prompts.jsonl", {"id": "a", "kind": "chat", "messages": messages})
     said = cli(
         "eval", "--target", smollm2_dir, "--prompts", prompts, "--drafter", "shipped",
-        "--temperatures", "0", "--max-tokens", 24, "--out", tmp_path,
+        "--temperatures", "0", "--max-tokens", 12, "--out", tmp_path,
     )  # fmt: skip
     assert said.code == 0, said.err
     assert all(len(line) <= 80 for line in said.out.splitlines())

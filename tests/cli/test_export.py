@@ -69,12 +69,14 @@ def test_the_shipped_drafter_drafts_the_same(cli, tmp_path, smollm2_dir):
     tokens = target.tokenizer.encode(text)
     shipped = initial_drafter(Path("auto"), target)
     drafted = []
+    layers = read_config(shipped).target_layer_ids
+    example = TargetReader(target.model, layers).read(tokens, 8)
     for layout in (None, "deepspec", "speculators"):
         folder = shipped if layout is None else tmp_path / layout
         if layout is not None:
             assert cli("export", "auto", "--format", layout, "--out", folder).code == 0
         model = loaded_drafter(target, folder, torch.bfloat16)
-        example = TargetReader(target.model, model.config.target_layer_ids).read(tokens, 8)
+        assert model.config.target_layer_ids == layers
         drafted.append(block_drafts(model, example, torch.arange(8, 48)))
     assert torch.equal(drafted[1], drafted[0])
     assert torch.equal(drafted[2], drafted[0])
