@@ -9,7 +9,8 @@ from typing import Any
 
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.errors import InvalidRequestError
-from agentspark.models.tools.tool import NO_CALLS, Tool, ToolChoice, read_choice, read_tools
+from agentspark.models.tools.choice import NO_CALLS, ToolChoice, read_choice
+from agentspark.models.tools.tool import Tool, read_tools
 
 _FORMAT_FIELDS = frozenset(("name", "description", "schema", "strict"))
 # What a template gets from the engine itself.
@@ -71,9 +72,7 @@ class ChatFormat:
     @property
     def callable_tools(self) -> tuple[Tool, ...]:
         """The tools that an answer may call."""
-        if self.choice.mode == "none":
-            return ()
-        return tuple(tool for tool in self.tools if self.choice.name in (None, tool.name))
+        return tuple(tool for tool in self.tools if self.choice.allows(tool))
 
 
 def _response_format(given: object) -> Constraint | None:

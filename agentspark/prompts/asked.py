@@ -10,7 +10,7 @@ from typing import Any
 
 from agentspark.engine.chat_format import ChatFormat
 from agentspark.errors import DataError, InvalidRequestError
-from agentspark.models.tools.tool import ToolChoice
+from agentspark.models.tools.choice import ToolChoice
 from agentspark.sampling.params import SamplingParams
 
 CHAT_FIELDS = (

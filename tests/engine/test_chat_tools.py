@@ -82,6 +82,23 @@ def test_required_and_named_always_call(engine: Engine) -> None:
         )
 
 
+def test_only_allowed_tools_are_called(engine: Engine) -> None:
+    """By grammar: the prompt is that of all tools, so that a step's prefix stays what it was."""
+    named = [{"type": "function", "function": {"name": "write"}}]
+
+    def allowed(mode: str) -> dict[str, Any]:
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": named}}
+
+    every = ask(engine, tools=TOOLS, tool_choice="required")
+    some = ask(engine, tools=TOOLS, tool_choice=allowed("required"))
+    check(some, {"write"}, 16)
+    assert some.counts.prompt_tokens == every.counts.prompt_tokens
+    called = {
+        call.name for call in ask(engine, tools=TOOLS, tool_choice=allowed("auto")).tool_calls
+    }
+    assert called <= {"write"}
+
+
 def test_none_never_calls_and_auto_may(engine: Engine) -> None:
     sampling = SamplingParams(max_tokens=40, temperature=1.0)
     done = ask(engine, sampling, tools=TOOLS, tool_choice="none")
@@ -208,6 +225,23 @@ def test_reasoning_comes_before_everything_and_is_told_apart(engine: Engine) -> 
     [
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": TOOLS, "tool_choice": "any"}, "tool_choice"),
+        ({"tools": TOOLS, "tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
+        *(
+            (
+                {
+                    "tools": TOOLS,
+                    "tool_choice": {"type": "allowed_tools", "allowed_tools": allowed},
+                },
+                "tool_choice",
+            )
+            for allowed in (
+                {"mode": "none", "tools": [NAMED]},
+                {"mode": "auto", "tools": []},
+                {"mode": "auto", "tools": "write"},
+                {"mode": "auto", "tools": ["write"]},
+                {"mode": "auto", "tools": [{"type": "function", "function": {"name": "x"}}]},
+            )
+        ),
         (
             {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "x"}}},
             "tool_choice",

@@ -30,6 +30,17 @@ class ResponseNamedChoice(Body):
     name: str
 
 
+class ResponseAllowedChoice(Body):
+    """The choice among some of the tools; the prompt shows all of them."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: list[ResponseNamedChoice] = Field(min_length=1, max_length=MAX_TOOLS)
+
+
+_Chosen = Annotated[ResponseNamedChoice | ResponseAllowedChoice, Field(discriminator="type")]
+
+
 class ResponseSchemaFormat(Body):
     """JSON that a schema describes, in this API's flat shape."""
 
@@ -73,7 +84,7 @@ class ResponseRequest(Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: list[ResponseTool] | None = Field(default=None, max_length=MAX_TOOLS)
-    tool_choice: Literal["none", "auto", "required"] | ResponseNamedChoice | None = None
+    tool_choice: Literal["none", "auto", "required"] | _Chosen | None = None
     parallel_tool_calls: bool | None = None
     text: TextConfig | None = None
     reasoning: Reasoning | None = None

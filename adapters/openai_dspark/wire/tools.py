@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.body import Body
 
 
@@ -38,7 +39,23 @@ class NamedChoice(Body):
     function: FunctionName
 
 
-ToolChoice = Literal["none", "auto", "required"] | NamedChoice
+class AllowedTools(Body):
+    """Some of the tools, of which a call may or must be."""
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedChoice] = Field(min_length=1, max_length=MAX_TOOLS)
+
+
+class AllowedChoice(Body):
+    """The choice among some of the tools; the prompt shows all of them."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+# By their type, so that an error is of the shape that was meant.
+_Chosen = Annotated[NamedChoice | AllowedChoice, Field(discriminator="type")]
+ToolChoice = Literal["none", "auto", "required"] | _Chosen
 
 
 class CalledFunction(Body):

@@ -1,4 +1,4 @@
-"""A tool as a caller describes it, checked; and which of them a model may or must call."""
+"""A tool as a caller describes it, checked."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from agentspark.errors import InvalidRequestError
 
 MAX_TOOLS = 128
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _FIELDS = frozenset(("name", "description", "parameters", "strict"))
-
-Choice = Literal["auto", "none", "required"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +36,6 @@ class Tool:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
-    """``mode`` says whether tools may, must or must not be called; ``name`` which one must."""
-
-    mode: Choice = "auto"
-    name: str | None = None
-
-
-NO_CALLS = ToolChoice("none")
-
-
 def read_tools(tools: object) -> tuple[Tool, ...]:
     """Tools in OpenAI's shape. Raises ``InvalidRequestError`` naming the first wrong field."""
     if isinstance(tools, (str, bytes)) or not isinstance(tools, Sequence):
@@ -61,26 +48,6 @@ def read_tools(tools: object) -> tuple[Tool, ...]:
         if name in names[:index]:
             raise _bad(f"names {name!r} a second time", f"tools[{index}].function.name")
     return found
-
-
-def read_choice(choice: object, tools: Sequence[Tool]) -> ToolChoice:
-    """``tool_choice`` in OpenAI's shape; ``None`` is ``auto`` where there are tools."""
-    if choice is None:
-        return ToolChoice("auto" if tools else "none")
-    if choice in ("auto", "none", "required"):
-        if choice == "required" and not tools:
-            raise _bad("is 'required' and there are no tools", "tool_choice")
-        return ToolChoice(choice if tools else "none")
-    function = choice.get("function") if isinstance(choice, Mapping) else None
-    name = function.get("name") if isinstance(function, Mapping) else None
-    if not isinstance(name, str) or choice.get("type", "function") != "function":  # type: ignore[attr-defined]
-        raise _bad(
-            "must be 'auto', 'none', 'required' or {'type': 'function', 'function': {'name'}}",
-            "tool_choice",
-        )
-    if name not in {tool.name for tool in tools}:
-        raise _bad(f"names {name!r}, which is not among the tools", "tool_choice")
-    return ToolChoice("required", name)
 
 
 def _read_tool(tool: object, where: str) -> Tool:

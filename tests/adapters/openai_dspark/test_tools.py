@@ -32,11 +32,16 @@ TOOLS = [
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "note", "schema": PARAMETERS}}
 
 
+def allowed(mode, *tools):
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [*tools]}}
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_required_call_fits_its_schema(client, temperature):
     for choice, names in (
         ("required", {"look", "read"}),
         ({"type": "function", "function": {"name": "read"}}, {"read"}),
+        (allowed("required", {"type": "function", "function": {"name": "read"}}), {"read"}),
     ):
         answer = client.chat.completions.create(
             **{**ASKED, "temperature": temperature, "seed": 4},
@@ -204,6 +209,12 @@ def test_responses_call_tools_too(client):
     call = next(item for item in response.output if item.type == "function_call")
     validate(json.loads(call.arguments), PARAMETERS)
     assert response.status == "completed"
+    named = {"type": "function", "name": "look"}
+    some = {"type": "allowed_tools", "mode": "required", "tools": [named]}
+    more = [*tools, {**tools[0], "name": "read"}]
+    chosen = client.responses.create(**{**asked, "tools": more, "tool_choice": some})
+    assert {item.name for item in chosen.output if item.type == "function_call"} == {"look"}
+    assert chosen.tool_choice.type == "allowed_tools"
     events = list(client.responses.create(**asked, stream=True))
     done = [e for e in events if e.type == "response.function_call_arguments.done"]
     assert done[0].arguments == call.arguments
@@ -235,6 +246,13 @@ BAD = [
     ({"tool_choice": "required"}, "tool_choice"),
     ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "jump"}}},
      "tool_choice"),
+    ({"tools": TOOLS, "tool_choice": allowed("none", {"type": "function",
+        "function": {"name": "look"}})}, "tool_choice.allowed_tools.mode"),
+    ({"tools": TOOLS, "tool_choice": allowed("auto")}, "tool_choice.allowed_tools.tools"),
+    ({"tools": TOOLS, "tool_choice": allowed("auto", {"type": "mcp", "server_label": "x"})},
+     "tool_choice.allowed_tools.tools[0].type"),
+    ({"tools": TOOLS, "tool_choice": allowed("auto", {"type": "function",
+        "function": {"name": "jump"}})}, "tool_choice"),
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
      "response_format.json_schema"),
     ({"response_format": {"type": "xml"}}, "response_format"),

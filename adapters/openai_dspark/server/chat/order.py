@@ -18,7 +18,6 @@ from openai_dspark.server.runs import RunGuess
 from openai_dspark.server.sampling import branches, sampling_of, treatment_of, wanted_of
 from openai_dspark.wire.chat_request import ChatRequest
 from openai_dspark.wire.text import plain
-from openai_dspark.wire.tools import NamedChoice
 
 if TYPE_CHECKING:
     from openai_dspark.server.service import Service
@@ -110,7 +109,7 @@ class ChatOrder:
         body, choice = self.body, self.body.tool_choice
         return ChatFormat.of(
             tools=None if body.tools is None else [tool.as_sent() for tool in body.tools],
-            tool_choice=choice.as_sent() if isinstance(choice, NamedChoice) else choice,
+            tool_choice=choice if choice is None or isinstance(choice, str) else choice.as_sent(),
             parallel_tool_calls=body.parallel_tool_calls,
             template_args=self._template_args() or None,
             **wanted_of(body),

@@ -11,7 +11,11 @@ from openai_dspark.server.body import explain, parse
 from openai_dspark.server.responses.conversation import Conversation
 from openai_dspark.server.responses.names import Names
 from openai_dspark.wire.chat_request import ChatRequest
-from openai_dspark.wire.response_request import ResponseRequest, ResponseSchemaFormat
+from openai_dspark.wire.response_request import (
+    ResponseNamedChoice,
+    ResponseRequest,
+    ResponseSchemaFormat,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,13 @@ def _choice(body: ResponseRequest) -> Any:
     choice = body.tool_choice
     if choice is None or isinstance(choice, str):
         return choice
+    if isinstance(choice, ResponseNamedChoice):
+        return _named(choice)
+    tools = [_named(tool) for tool in choice.tools]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
+
+
+def _named(choice: ResponseNamedChoice) -> dict[str, Any]:
     return {"type": "function", "function": {"name": choice.name}}
 
 
