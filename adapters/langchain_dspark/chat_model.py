@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import aclosing, closing
 from dataclasses import asdict
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils import secret_from_env
 from pydantic import (
@@ -36,7 +36,8 @@ from langchain_dspark.call import Call, address_of, build_call, engine_key
 from langchain_dspark.clients import Clients
 from langchain_dspark.engines import Leases
 from langchain_dspark.errors import langchain_errors
-from langchain_dspark.labels import asked, asking, labels_of, named
+from langchain_dspark.labelled import LabelledChatModel
+from langchain_dspark.labels import asked
 from langchain_dspark.messages import to_engine_messages, with_calls
 from langchain_dspark.pieces import PROVIDER, Piece
 from langchain_dspark.profile import profile_of
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
 
 
-class ChatDSpark(BaseChatModel):
+class ChatDSpark(LabelledChatModel):
     """A chat model whose calls share prefixes and are drafted ahead, on this machine.
 
     Making one is instant: the first call loads the engine, and all ``ChatDSpark`` of the process
@@ -259,61 +260,6 @@ class ChatDSpark(BaseChatModel):
         stream at its end. ``include_raw`` gives ``raw``, ``parsed`` and ``parsing_error`` instead.
         """
         return structured(self, schema, method, include_raw, strict, kwargs)
-
-    def stream(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        """Stream the answer; see the base class."""
-        kwargs = self._with_labels(config, kwargs)
-        yield from super().stream(input, config, stop=stop, **kwargs)
-
-    async def astream(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Stream the answer; see the base class."""
-        kwargs = self._with_labels(config, kwargs)
-        stream = super().astream(input, config, stop=stop, **kwargs)
-        async with aclosing(cast("AsyncGenerator[AIMessageChunk, None]", stream)) as chunks:
-            async for chunk in chunks:
-                yield chunk
-
-    def _with_labels(self, config: RunnableConfig | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-        # LangChain hands a stream's metadata and tags to its callbacks but not to _stream.
-        given = ensure_config(config)
-        metadata = {**(self.metadata or {}), **(given.get("metadata") or {})}
-        tags = [*(self.tags or ()), *(given.get("tags") or ())]
-        labels = named(labels_of(kwargs.get("labels"), metadata, tags))
-        return {**kwargs, "labels": labels} if labels else kwargs
-
-    def _generate_with_cache(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        with asking(run_manager):
-            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
-
-    async def _agenerate_with_cache(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        with asking(run_manager):
-            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
     def _generate(
         self,
