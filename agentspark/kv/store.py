@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
-import numpy as np
 import torch
 
 from agentspark.kv.blocks import block_runs
@@ -15,7 +13,6 @@ from agentspark.kv.blocks import block_runs
 # Attention reads whole runs of slots and masks what is not a sequence's own; the slack lets such a
 # read go past the last block.
 READ_GRANULE = 512
-_ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +36,6 @@ class LayerKV:
     ) -> LayerKV:
         """Zeroed storage: a masked slot must hold a finite number, never what memory held."""
         size = (shape.kv_heads, slots, shape.head_dim)
-        if device.type == "cpu":
-            return cls(_zeros(size, dtype), _zeros(size, dtype))
         return cls(
             torch.zeros(size, dtype=dtype, device=device),
             torch.zeros(size, dtype=dtype, device=device),
@@ -60,20 +55,6 @@ class LayerKV:
         else:
             self.k.index_copy_(1, slots, k)
             self.v.index_copy_(1, slots, v)
-
-
-def _zeros(size: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """Zeros that take memory as they are written: torch would write all of them at once.
-
-    A pool is made for the most that may come. At SmolLM2's default that is 3 GB in float32, which
-    took two seconds of every start and as much memory of an idle engine.
-    """
-    count = math.prod(size) * dtype.itemsize
-    memory = np.zeros(count + _ALIGNMENT, np.uint8)
-    # As torch's own memory lies, so that kernels find the rows where they like them. Cut out by
-    # numpy: strided views count from the beginning of what torch was given.
-    first = -memory.ctypes.data % _ALIGNMENT
-    return torch.from_numpy(memory[first : first + count]).view(dtype).view(size)
 
 
 def bytes_per_token(layers: Iterable[LayerShape | int], dtype: torch.dtype) -> int:
