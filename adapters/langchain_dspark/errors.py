@@ -1,9 +1,9 @@
 """Errors of calls that are LangChain's too, so that its agents know what to do about them.
 
 ``SummarizationMiddleware`` shortens what overflowed a context, and retries leave out what would
-fail again, by the classes of ``langchain_core.exceptions``. Each error here is of the same name in
-``agentspark.errors`` and of LangChain's class; a langchain-core that does not know the class yet
-gets the plain error.
+fail again, by the classes of ``langchain_core.exceptions``. Each error here is one of
+``agentspark.errors`` (``RemoteStatusError`` by its status) and of LangChain's class; a
+langchain-core that does not know the class yet gets the plain error.
 """
 
 from __future__ import annotations
