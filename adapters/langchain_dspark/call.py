@@ -54,6 +54,7 @@ class Address:
     api_key: str | None = field(repr=False)
     timeout_s: float
     max_retries: int
+    trace: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ def engine_key(chat: ChatDSpark, model: str, drafter: str | None) -> EngineKey:
         model=_absolute(model),
         drafter=None if drafter is None else _absolute(drafter),
         config=chat.engine_config or EngineConfig(),
-        trace=None if chat.trace is None else Path(chat.trace).expanduser().absolute(),
+        trace=_trace(chat),
         trace_tokens=chat.trace_tokens,
     )
 
@@ -140,7 +141,8 @@ def address_of(chat: ChatDSpark) -> Address | None:
     if chat.base_url is None:
         return None
     key = None if chat.api_key is None else chat.api_key.get_secret_value()
-    return Address(chat.base_url, key, chat.timeout or _REMOTE_TIMEOUT_S, chat.max_retries)
+    timeout = chat.timeout or _REMOTE_TIMEOUT_S
+    return Address(chat.base_url, key, timeout, chat.max_retries, _trace(chat))
 
 
 def _names(chat: ChatDSpark, given: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -161,6 +163,10 @@ def _choice(chat: ChatDSpark, given: Mapping[str, Any]) -> str | dict[str, Any] 
     if choice is None and tools:
         choice = chat.tool_choice
     return choice_of(choice, tools or ())
+
+
+def _trace(chat: ChatDSpark) -> Path | None:
+    return None if chat.trace is None else Path(chat.trace).expanduser().absolute()
 
 
 def _absolute(name: str) -> str:

@@ -64,14 +64,14 @@ class ChatDSpark(LabelledChatModel):
     a fresh engine after its engine died before the first token. ``speculation``, ``verify``,
     ``share_prefix`` and ``cache_salt`` are those of ``agentspark.RequestOptions``. ``api_key``
     says who calls: callers with different keys never share cached prefixes. ``trace`` names the
-    file that gets one line per call; with ``trace_tokens`` the lines carry the token ids of prompts
-    and outputs as well (private data: texts can be read back from them), as ``agentspark train
-    --from-traces`` needs.
+    file that gets one line per call, a server's answers included; with ``trace_tokens`` the lines
+    carry the token ids of prompts and outputs as well (private data: texts can be read back from
+    them), as ``agentspark train --from-traces`` needs.
 
     With ``base_url`` (such as ``http://127.0.0.1:8000/v1``) calls go to that server instead:
-    ``agentspark serve``, or another that speaks OpenAI's API. ``drafter``, ``engine_config``,
-    ``trace`` and ``trace_tokens`` are then the server's business, and refused here; so is what a
-    ``None`` means. ``max_retries`` counts further tries after 408, 409, 429, 5xx and lost
+    ``agentspark serve``, or another that speaks OpenAI's API. ``drafter``, ``engine_config`` and
+    ``trace_tokens`` are then the server's business, and refused here; so is what a ``None`` means.
+    ``max_retries`` counts further tries after 408, 409, 429, 5xx and lost
     connections, ``api_key`` is sent along. ``timeout`` covers all tries together; the server is
     told of it and has two seconds more to say so.
 
@@ -134,7 +134,7 @@ class ChatDSpark(LabelledChatModel):
 
     @model_validator(mode="after")
     def _a_server_has_its_own(self) -> Self:
-        for name in ("drafter", "engine_config", "trace", "trace_tokens"):
+        for name in ("drafter", "engine_config", "trace_tokens"):
             value = getattr(self, name)
             if self.base_url is not None and value != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is the server's to choose: leave it out with base_url")

@@ -48,6 +48,7 @@ class Clients:
                     api_key=address.api_key,
                     timeout=address.timeout_s,
                     max_retries=address.max_retries,
+                    trace=address.trace,
                 )
             return self._clients[address]
 
@@ -85,6 +86,7 @@ class _Kept:
             api_key=address.api_key,
             timeout=address.timeout_s,
             max_retries=address.max_retries,
+            trace=address.trace,
         )
         self._keeper = self._keep()
         self._opened = False

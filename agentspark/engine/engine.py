@@ -154,6 +154,11 @@ class Engine(Calls):
         return self._parts.fingerprint
 
     @property
+    def trace_mark(self) -> str | None:
+        """``Recorder.mark`` of the file that calls are recorded in; ``None`` for no file."""
+        return None if self._recorder is None else self._recorder.mark
+
+    @property
     def drafter(self) -> Drafter | None:
         """The drafter, if there is one; it belongs to the engine's loop."""
         return self._parts.drafter

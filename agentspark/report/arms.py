@@ -69,8 +69,8 @@ def run_arm(
     if not trace.exists() or not (found := read_trace(trace)).records:
         raise ArmFailedError(
             f"{_shown(command)} recorded no model call in the {arm} arm, repetition {repeat}. It "
-            "must call its model through agentspark (ChatDSpark or Engine) in a process that "
-            "inherits the environment."
+            "must call its model through agentspark (ChatDSpark, Engine, openai_dspark.Client), in "
+            "a process that inherits the environment."
         )
     return ArmRun(arm, repeat, seconds, found)
 

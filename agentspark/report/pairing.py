@@ -11,6 +11,7 @@ from agentspark.common import common_prefix
 from agentspark.errors import PairingError
 from agentspark.report.matching import Numbered, match
 from agentspark.report.summary import FirstDivergence
+from agentspark.trace.hashing import same_hash
 from agentspark.trace.record import ARMS, StepRecord
 
 Value = TypeVar("Value")
@@ -31,13 +32,13 @@ class StepPair:
 
     @property
     def outputs_identical(self) -> bool | None:
-        """Whether both arms gave the same tokens; ``None`` where a hash is missing."""
-        return _same(self.baseline.output_hash, self.accelerated.output_hash)
+        """Whether both arms gave the same tokens; ``None`` where that is not known."""
+        return same_hash(self.baseline.output_hash, self.accelerated.output_hash)
 
     @property
     def prompts_identical(self) -> bool | None:
-        """Whether both arms were asked the same; ``None`` where a hash is missing."""
-        return _same(self.baseline.prompt_hash, self.accelerated.prompt_hash)
+        """Whether both arms were asked the same; ``None`` where that is not known."""
+        return same_hash(self.baseline.prompt_hash, self.accelerated.prompt_hash)
 
     @property
     def succeeded(self) -> bool:
@@ -150,10 +151,6 @@ def _numbered(records: list[StepRecord]) -> list[Numbered]:
         (place if record.step is None else record.step, record)
         for place, record in enumerate(records, start=1)
     ]
-
-
-def _same(one: str | None, other: str | None) -> bool | None:
-    return None if one is None or other is None else one == other
 
 
 def _at(values: list[Value] | None, position: int) -> Value | None:

@@ -10,7 +10,7 @@ from agentspark.trace.cost import DEFAULT_PRICES, PriceTable, cost_of
 from agentspark.trace.detail import Detail
 from agentspark.trace.environment import Environment, describe_environment
 from agentspark.trace.facts import EngineFacts
-from agentspark.trace.hashing import token_hash
+from agentspark.trace.hashing import text_hash, token_hash
 from agentspark.trace.reader import TraceFile, read_trace, read_traces
 from agentspark.trace.record import ARMS, SCHEMA_VERSION, Arm, Cost, StepRecord
 from agentspark.trace.recorder import Recorder
@@ -37,5 +37,6 @@ __all__ = [
     "read_traces",
     "run_label",
     "split_run",
+    "text_hash",
     "token_hash",
 ]

@@ -1,13 +1,17 @@
-"""A short fingerprint of token ids, equal exactly where the ids are."""
+"""Short fingerprints of prompts and outputs: of token ids, or of texts where those are unknown."""
 
 from __future__ import annotations
 
 import array
 import hashlib
+import json
 import sys
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
 HASH_CHARACTERS = 16
+_OF_TEXT = "text-"
 
 
 def token_hash(token_ids: Sequence[int]) -> str:
@@ -16,3 +20,16 @@ def token_hash(token_ids: Sequence[int]) -> str:
     if sys.byteorder == "big":
         ids.byteswap()
     return hashlib.sha256(ids.tobytes()).hexdigest()[:HASH_CHARACTERS]
+
+
+def text_hash(said: JsonValue) -> str:
+    """The same over ``said`` as JSON, keys in order; ``text-`` before it tells the two apart."""
+    text = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    return _OF_TEXT + hashlib.sha256(text).hexdigest()[:HASH_CHARACTERS]
+
+
+def same_hash(one: str | None, other: str | None) -> bool | None:
+    """Whether two fingerprints are equal; ``None`` where one is missing or of another kind."""
+    if one is None or other is None or one.startswith(_OF_TEXT) != other.startswith(_OF_TEXT):
+        return None
+    return one == other

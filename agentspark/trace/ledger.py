@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import NamedTuple
 
 from agentspark.recent import Recent
+from agentspark.trace.fork_lock import ForkLock
 from agentspark.trace.record import StepRecord
 from agentspark.trace.runs import run_label
 
@@ -29,7 +29,7 @@ class RunLedger:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._forget()
 
     @classmethod
@@ -91,4 +91,4 @@ class RunLedger:
 
 
 _files: Recent[str, RunLedger] = Recent(_MOST_FILES)
-_files_lock = threading.Lock()
+_files_lock = ForkLock()

@@ -48,12 +48,15 @@ class Options(_Part):
 
 
 class Sampling(_Part):
-    """What decides which tokens come out, as far as two calls must agree to be compared."""
+    """What decides which tokens come out, as far as two calls must agree to be compared.
 
-    temperature: float
-    top_p: float
+    ``None`` was left to a server.
+    """
+
+    temperature: float | None
+    top_p: float | None
     seed: int | None
-    max_tokens: int
+    max_tokens: int | None
 
 
 class Cost(_Part):
@@ -91,7 +94,9 @@ class StepRecord(_Part):
     prefill. ``accepted_histogram[k]`` counts the rounds that kept ``k`` drafts.
     ``cache_break_position`` is where the prompt parts from that of the run's previous step,
     ``None`` where it extends it or there is none.
-    ``prompt_hash`` and ``output_hash`` are ``token_hash`` of the ids. ``output_margins`` are, per
+    ``prompt_hash`` and ``output_hash`` are ``token_hash`` of the ids, or ``text_hash`` where a
+    server's client wrote the record, which sees texts only; its times are as that saw them.
+    ``output_margins`` are, per
     output token, its logit minus the best other one's (negative where a sampled token was not
     the likeliest). The last three fields are written only where they were asked for, and those of
     outputs in the arms that a comparison runs (``TraceContext.detail``).

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import platform
 import stat
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from agentspark.errors import TraceWriteError
+from agentspark.trace.fork_lock import ForkLock
 from agentspark.trace.ledger import RunLedger
 from agentspark.trace.record import StepRecord
 
@@ -36,7 +38,7 @@ class Recorder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.lost = 0
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._failing = False
         # Where it is, whatever directory the process changes to.
         self._place = self.path.absolute()
@@ -77,6 +79,16 @@ class Recorder:
                 self._failing = True
                 raise self._error(error) from error
             self._failing = False
+
+    @property
+    def mark(self) -> str | None:
+        """What tells this file from all others, those of other machines too; ``None`` if closed."""
+        with self._lock:
+            if self._descriptor is None:
+                return None
+            info = os.fstat(self._descriptor)
+        place = f"{platform.node()}:{info.st_dev}:{info.st_ino}"
+        return hashlib.sha256(place.encode()).hexdigest()[:16]
 
     def close(self) -> None:
         """Close the file; further writes raise ``TraceWriteError``. May be called again."""

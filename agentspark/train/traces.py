@@ -112,7 +112,7 @@ def _response(record: StepRecord, vocab_size: int) -> Response:
     return Response(
         id=f"trace-{digest[:24]}",
         kind=record.step_kind or "trace",
-        temperature=0.0 if record.sampling is None else record.sampling.temperature,
+        temperature=(record.sampling and record.sampling.temperature) or 0.0,
         prompt_token_ids=prompt,
         token_ids=output,
     )

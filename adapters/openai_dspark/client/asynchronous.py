@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -11,6 +12,7 @@ import httpx
 from tenacity import AsyncRetrying
 
 from agentspark.engine.params import Labels
+from agentspark.trace.recorder import Recorder
 from openai_dspark.client.deadline import Deadline
 from openai_dspark.client.ending import aread_to_end
 from openai_dspark.client.events import DONE, EventDecoder
@@ -25,11 +27,12 @@ from openai_dspark.client.failures import (
     status_error,
 )
 from openai_dspark.client.opening import Chunk, aopening
-from openai_dspark.client.order import Ask, Order
+from openai_dspark.client.order import Order
 from openai_dspark.client.params import ChatParams, CompletionParams
 from openai_dspark.client.per_process import PerProcess
 from openai_dspark.client.sending import asend
 from openai_dspark.client.settings import DEFAULT_URL, ClientSettings
+from openai_dspark.client.tracing import Traced, Tracing
 from openai_dspark.wire.chat_chunk import ChatChunk
 from openai_dspark.wire.chat_reply import ChatCompletion
 from openai_dspark.wire.completion_reply import TextCompletion
@@ -48,10 +51,12 @@ class AsyncClient:
         timeout: float = 600.0,
         max_retries: int = 2,
         headers: Mapping[str, str] | None = None,
+        trace: Recorder | str | Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.settings = ClientSettings.of(base_url, api_key, timeout, max_retries, headers)
         self.model = model
+        self._tracing = Tracing(trace)
         self._opened = PerProcess(
             lambda: httpx.AsyncClient(
                 headers=self.settings.default_headers,
@@ -74,7 +79,7 @@ class AsyncClient:
         **params: Unpack[ChatParams],
     ) -> ChatCompletion:
         """Answer a chat."""
-        ask = Ask(model=model or self.model, labels=labels, timeout_s=timeout)
+        ask = self._tracing.ask(model or self.model, labels, timeout)
         return await self._ask(ask.chat(messages, params), ChatCompletion)
 
     def chat_stream(
@@ -87,7 +92,7 @@ class AsyncClient:
         **params: Unpack[ChatParams],
     ) -> AsyncGenerator[ChatChunk, None]:
         """Answer a chat chunk by chunk; closing the generator cancels the request."""
-        ask = Ask(model=model or self.model, labels=labels, timeout_s=timeout, stream=True)
+        ask = self._tracing.ask(model or self.model, labels, timeout, stream=True)
         return self._stream(ask.chat(messages, params), ChatChunk)
 
     async def complete(
@@ -100,7 +105,7 @@ class AsyncClient:
         **params: Unpack[CompletionParams],
     ) -> TextCompletion:
         """Continue a prompt."""
-        ask = Ask(model=model or self.model, labels=labels, timeout_s=timeout)
+        ask = self._tracing.ask(model or self.model, labels, timeout)
         return await self._ask(ask.completion(prompt, params), TextCompletion)
 
     def complete_stream(
@@ -113,7 +118,7 @@ class AsyncClient:
         **params: Unpack[CompletionParams],
     ) -> AsyncGenerator[TextCompletion, None]:
         """Continue a prompt chunk by chunk; closing the generator cancels the request."""
-        ask = Ask(model=model or self.model, labels=labels, timeout_s=timeout, stream=True)
+        ask = self._tracing.ask(model or self.model, labels, timeout, stream=True)
         return self._stream(ask.completion(prompt, params), TextCompletion)
 
     async def models(self) -> list[Model]:
@@ -123,6 +128,7 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        self._tracing.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,33 +143,46 @@ class AsyncClient:
 
     async def _ask(self, order: Order, kind: type[Answer]) -> Answer:
         deadline = self._begin(order)
-        async for attempt in AsyncRetrying(**retrying(self.settings.max_retries, deadline)):
-            with attempt:
-                response = await self._send(order, deadline)
-                try:
-                    return answer_of(kind, await self._read(response, deadline))
-                finally:
-                    await response.aclose()
+        with self._tracing.call(order) as call:
+            async for attempt in AsyncRetrying(**retrying(self.settings.max_retries, deadline)):
+                with attempt:
+                    response = await self._send(order, deadline)
+                    call.heard(response)
+                    try:
+                        answer = answer_of(kind, await self._read(response, deadline))
+                    finally:
+                        await response.aclose()
+                    call.add(answer)
+                    return answer
         raise AssertionError("tenacity gives a result or an error")
 
     async def _stream(self, order: Order, kind: type[Chunk]) -> AsyncGenerator[Chunk, None]:
-        async with AsyncExitStack() as opened:
-            # Not tried again from here on: the caller has seen a part of the answer.
-            first, rest = await self._open(order, kind, opened)
-            for chunk in first:
-                yield chunk
-            async for chunk in rest:
-                yield chunk
+        deadline = self._begin(order)
+        with self._tracing.call(order) as call:
+            async with AsyncExitStack() as opened:
+                # Not tried again from here on: the caller has seen a part of the answer.
+                first, rest = await self._open(order, kind, deadline, call, opened)
+                for chunk in first:
+                    call.add(chunk)
+                    yield chunk
+                async for chunk in rest:
+                    call.add(chunk)
+                    yield chunk
 
     async def _open(
-        self, order: Order, kind: type[Chunk], opened: AsyncExitStack
+        self,
+        order: Order,
+        kind: type[Chunk],
+        deadline: Deadline,
+        call: Traced,
+        opened: AsyncExitStack,
     ) -> tuple[list[Chunk], AsyncGenerator[Chunk, None]]:
         """The chunks up to the first token, and the rest; ``opened`` ends the stream."""
-        deadline = self._begin(order)
         async for attempt in AsyncRetrying(**retrying(self.settings.max_retries, deadline)):
             with attempt:
                 async with AsyncExitStack() as trying:
                     response = await self._send(order, deadline)
+                    call.heard(response)
                     trying.push_async_callback(response.aclose)
                     chunks = self._chunks(response, kind, deadline)
                     await trying.enter_async_context(aclosing(chunks))

@@ -19,7 +19,7 @@ def opening(chunks: Iterator[Chunk]) -> list[Chunk]:
     read: list[Chunk] = []
     for chunk in chunks:
         read.append(chunk)
-        if _brings(chunk):
+        if brings(chunk):
             break
     return read
 
@@ -29,12 +29,13 @@ async def aopening(chunks: AsyncIterator[Chunk]) -> list[Chunk]:
     read: list[Chunk] = []
     async for chunk in chunks:
         read.append(chunk)
-        if _brings(chunk):
+        if brings(chunk):
             break
     return read
 
 
-def _brings(chunk: ChatChunk | TextCompletion) -> bool:
+def brings(chunk: ChatChunk | TextCompletion) -> bool:
+    """Whether a chunk has a part of the answer, or its end."""
     if not chunk.choices:
         return chunk.usage is not None
     return any(_part(choice) for choice in chunk.choices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +25,18 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Where to, what, and how long to wait (``None``: as long as the client waits)."""
+    """Where to, what, and how long to wait (``None``: as long as the client waits).
+
+    ``labels`` are in the headers as well; ``streamed`` is in the body.
+    """
 
     method: str
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
+    labels: Labels | None = None
+    streamed: bool = False
 
     def headers_in(self, left_s: float | None) -> httpx.Headers:
         """The headers of an attempt for which ``left_s`` seconds are left: the server is told."""
@@ -44,13 +49,16 @@ class Ask:
     """What every generation is sent with. A stream always asks for its usage.
 
     ``timeout_s`` bounds the call; what is left of it is told to the server, which then ends the
-    request itself.
+    request itself. ``plain`` leaves out what asks for acceleration. ``place`` completes the labels
+    of a call that can be sent.
     """
 
     model: str | None
     labels: Labels | None
     timeout_s: float | None
     stream: bool = False
+    plain: bool = False
+    place: Callable[[Labels | None], Labels | None] = lambda labels: labels
 
     def chat(self, messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> Order:
         """The order to answer a chat."""
@@ -67,17 +75,22 @@ class Ask:
                 "Say which model: model=... of the client or the call.", param="model"
             )
         given = {name: value for name, value in fields.items() if value is not None}
+        if self.plain:
+            given.pop("agentspark", None)
         body: dict[str, Any] = {"model": self.model, **given}
         if self.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        headers = {"content-type": "application/json", **_label_headers(self.labels)}
+        content = _json(body)
         if self.timeout_s is not None and not 0 < self.timeout_s <= threading.TIMEOUT_MAX:
             raise InvalidRequestError(
                 f"timeout={self.timeout_s!r} cannot be used: give a number of seconds above 0, or "
                 "None.",
                 param="timeout",
             )
-        return Order("POST", path, _json(body), headers, self.timeout_s)
+        _label_headers(self.labels)  # before they are placed, which takes a number of the run's
+        labels = self.place(self.labels)
+        headers = {"content-type": "application/json", **_label_headers(labels)}
+        return Order("POST", path, content, headers, self.timeout_s, labels, self.stream)
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from itertools import chain
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -11,6 +13,7 @@ import httpx
 from tenacity import Retrying
 
 from agentspark.engine.params import Labels
+from agentspark.trace.recorder import Recorder
 from openai_dspark.client.deadline import Deadline
 from openai_dspark.client.ending import read_to_end
 from openai_dspark.client.events import DONE, EventDecoder
@@ -25,11 +28,12 @@ from openai_dspark.client.failures import (
     status_error,
 )
 from openai_dspark.client.opening import Chunk, opening
-from openai_dspark.client.order import Ask, Order
+from openai_dspark.client.order import Order
 from openai_dspark.client.params import ChatParams, CompletionParams
 from openai_dspark.client.per_process import PerProcess
 from openai_dspark.client.sending import send
 from openai_dspark.client.settings import DEFAULT_URL, ClientSettings
+from openai_dspark.client.tracing import Traced, Tracing
 from openai_dspark.wire.chat_chunk import ChatChunk
 from openai_dspark.wire.chat_reply import ChatCompletion
 from openai_dspark.wire.completion_reply import TextCompletion
@@ -46,6 +50,10 @@ class Client:
     tried ``max_retries`` times more, a stream until its first token. Other errors are
     ``RemoteStatusError`` and ``RemoteConnectionError``; ``ConfigError`` for settings and
     ``InvalidRequestError`` for what cannot be sent.
+
+    ``trace`` names a file (or is an open ``Recorder``) that gets one line per call, retries
+    included in its time, whatever server it is; what a server does not tell is ``None`` there.
+    ``agentspark compare -- ...`` names its own file.
     """
 
     def __init__(
@@ -57,10 +65,12 @@ class Client:
         timeout: float = 600.0,
         max_retries: int = 2,
         headers: Mapping[str, str] | None = None,
+        trace: Recorder | str | Path | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.settings = ClientSettings.of(base_url, api_key, timeout, max_retries, headers)
         self.model = model
+        self._tracing = Tracing(trace)
         self._opened = PerProcess(
             lambda: httpx.Client(
                 headers=self.settings.default_headers,
@@ -83,7 +93,7 @@ class Client:
         **params: Unpack[ChatParams],
     ) -> ChatCompletion:
         """Answer a chat."""
-        ask = Ask(model=model or self.model, labels=labels, timeout_s=timeout)
+        ask = self._tracing.ask(model or self.model, labels, timeout)
         return self._ask(ask.chat(messages, params), ChatCompletion)
 
     def chat_stream(
@@ -96,7 +106,7 @@ class Client:
         **params: Unpack[ChatParams],
     ) -> Generator[ChatChunk, None, None]:
         """Answer a chat chunk by chunk; closing the generator cancels the request."""
-        ask = Ask(model=model or self.model, labels=labels, timeout_s=timeout, stream=True)
+        ask = self._tracing.ask(model or self.model, labels, timeout, stream=True)
         return self._stream(ask.chat(messages, params), ChatChunk)
 
     def complete(
@@ -109,7 +119,7 @@ class Client:
         **params: Unpack[CompletionParams],
     ) -> TextCompletion:
         """Continue a prompt."""
-        ask = Ask(model=model or self.model, labels=labels, timeout_s=timeout)
+        ask = self._tracing.ask(model or self.model, labels, timeout)
         return self._ask(ask.completion(prompt, params), TextCompletion)
 
     def complete_stream(
@@ -122,7 +132,7 @@ class Client:
         **params: Unpack[CompletionParams],
     ) -> Generator[TextCompletion, None, None]:
         """Continue a prompt chunk by chunk; closing the generator cancels the request."""
-        ask = Ask(model=model or self.model, labels=labels, timeout_s=timeout, stream=True)
+        ask = self._tracing.ask(model or self.model, labels, timeout, stream=True)
         return self._stream(ask.completion(prompt, params), TextCompletion)
 
     def models(self) -> list[Model]:
@@ -132,6 +142,7 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        self._tracing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -146,26 +157,31 @@ class Client:
 
     def _ask(self, order: Order, kind: type[Answer]) -> Answer:
         deadline = self._begin(order)
-        for attempt in Retrying(**retrying(self.settings.max_retries, deadline)):
-            with attempt, closing(self._send(order, deadline)) as response:
-                return answer_of(kind, self._read(response, deadline))
+        with self._tracing.call(order) as call:
+            for attempt in Retrying(**retrying(self.settings.max_retries, deadline)):
+                with attempt, closing(self._send(order, deadline)) as response:
+                    call.heard(response)
+                    answer = answer_of(kind, self._read(response, deadline))
+                    call.add(answer)
+                    return answer
         raise AssertionError("tenacity gives a result or an error")
 
     def _stream(self, order: Order, kind: type[Chunk]) -> Generator[Chunk, None, None]:
-        with ExitStack() as opened:
+        deadline = self._begin(order)
+        with self._tracing.call(order) as call, ExitStack() as opened:
             # Not tried again from here on: the caller has seen a part of the answer.
-            first, rest = self._open(order, kind, opened)
-            yield from first
-            yield from rest
+            for chunk in chain(*self._open(order, kind, deadline, call, opened)):
+                call.add(chunk)
+                yield chunk
 
     def _open(
-        self, order: Order, kind: type[Chunk], opened: ExitStack
+        self, order: Order, kind: type[Chunk], deadline: Deadline, call: Traced, opened: ExitStack
     ) -> tuple[list[Chunk], Generator[Chunk, None, None]]:
         """The chunks up to the first token, and the rest; ``opened`` ends the stream."""
-        deadline = self._begin(order)
         for attempt in Retrying(**retrying(self.settings.max_retries, deadline)):
             with attempt, ExitStack() as trying:
                 response = trying.enter_context(closing(self._send(order, deadline)))
+                call.heard(response)
                 chunks = trying.enter_context(closing(self._chunks(response, kind, deadline)))
                 first = opening(chunks)
                 opened.push(trying.pop_all())

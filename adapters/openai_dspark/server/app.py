@@ -33,7 +33,11 @@ class ServerApp:
     def __init__(self, engine: Engine, settings: ServerSettings | None = None) -> None:
         self.service = Service(engine, settings or ServerSettings())
         self.api = _api(self.service)
-        self._gate = Gate(_guarded(self.api, self.service.settings), self.service.meters)
+        self._gate = Gate(
+            _guarded(self.api, self.service.settings),
+            self.service.meters,
+            lambda: engine.trace_mark,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI says."""

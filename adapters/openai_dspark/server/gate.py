@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openai_dspark.server.errors import to_api_error
 from openai_dspark.server.facts import REQUEST_ID_HEADER, Facts
+from openai_dspark.wire.recorded import RECORDED_HEADER
 
 if TYPE_CHECKING:
     from openai_dspark.server.metrics import Meters
@@ -21,9 +23,11 @@ _log = logging.getLogger("openai_dspark.access")
 class Gate:
     """ASGI middleware around everything else."""
 
-    def __init__(self, app: ASGIApp, meters: Meters) -> None:
+    def __init__(self, app: ASGIApp, meters: Meters, recorded: Callable[[], str | None]) -> None:
+        """``recorded`` gives the mark of the trace that calls are written to, if there is one."""
         self._app = app
         self._meters = meters
+        self._recorded = recorded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI says."""
@@ -43,6 +47,8 @@ class Gate:
                 out[REQUEST_ID_HEADER] = facts.request_id
                 out["x-content-type-options"] = "nosniff"
                 out["cache-control"] = "no-store"
+                if (mark := self._recorded()) is not None:
+                    out[RECORDED_HEADER] = mark
             await send(message)
 
         try:

@@ -267,7 +267,6 @@ def test_wrong_arguments_are_named(chat):
         chat.invoke("word " * 3000)
     for own in (
         {"drafter": None},
-        {"trace": "t"},
         {"trace_tokens": True},
         {"engine_config": EngineConfig()},
     ):

@@ -20,6 +20,7 @@ from agentspark.errors import (
     RemoteStatusError,
     RequestTimeoutError,
 )
+from agentspark.trace import read_trace
 from langchain_dspark import ChatDSpark
 from langchain_dspark.remote import ChunkReader
 from langchain_dspark.response import to_chunk, to_result
@@ -182,6 +183,20 @@ def test_labels_and_tags_arrive(served, remote, trace_file):
     first, second = (json.loads(line) for line in trace_file.read_text().splitlines()[-2:])
     assert (first["run"], first["step"]) == ("tagged", 7)
     assert second["run"] == "Fluß"
+
+
+async def test_calls_on_a_server_are_recorded_here(served, tmp_path):
+    path, labels = tmp_path / "mine.jsonl", {"tags": ["agentspark_run:mine"]}
+    address = {"base_url": f"{served.url}/v1", "model": MODEL, "max_tokens": 12}
+    with ChatDSpark(**address, trace=path) as model:
+        answer = model.invoke(ASKED, config=labels)
+        await model.ainvoke(ASKED, config=labels)
+    first, second = read_trace(path).records
+    assert [first.step, second.step] == [1, 2]
+    assert first.run == second.run == "mine"
+    assert first.output_hash == second.output_hash
+    assert first.completion_tokens == answer.usage_metadata["output_tokens"]
+    assert first.rounds == answer.response_metadata["speculation"]["rounds"]
 
 
 def test_tokens_cannot_be_counted_from_afar(remote):

@@ -1,0 +1,157 @@
+"""The account of one call: what came when, and the trace record of it in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from agentspark.engine.params import Labels
+from agentspark.errors import TraceWriteError
+from agentspark.trace.record import ARMS, Failure, Options, Sampling, StepRecord
+from agentspark.trace.runs import split_run
+from openai_dspark.client.figures import draft_counts, server_figures, token_counts
+from openai_dspark.client.opening import brings
+from openai_dspark.client.order import Order
+from openai_dspark.client.said import Said, output_hash, prompt_hash
+from openai_dspark.wire.chat_chunk import ChatChunk
+from openai_dspark.wire.chat_reply import ChatCompletion
+from openai_dspark.wire.completion_reply import TextCompletion
+from openai_dspark.wire.metrics import Metrics
+from openai_dspark.wire.usage import Usage
+
+Generated = ChatChunk | ChatCompletion | TextCompletion
+
+_LEFT = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
+_OPTIONS = ("speculation", "verify", "share_prefix")
+
+
+class Account:
+    """Takes in a call's replies as they come; times are those at which the caller takes them."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._started_at = datetime.now(UTC)
+        self._began = self._last = time.perf_counter()
+        self._first: float | None = None
+        self._said: dict[int, Said] = defaultdict(Said)
+        self._head: Generated | None = None
+        self._finish: str | None = None
+        # Servers send them with any chunk, some with several.
+        self._usage: Usage | None = None
+        self._metrics: Metrics | None = None
+
+    def add(self, reply: Generated) -> None:
+        """Take in the answer, or what is new in it."""
+        self._last = time.perf_counter()
+        self._head = self._head or reply
+        self._usage, self._metrics = reply.usage or self._usage, reply.metrics or self._metrics
+        for choice in reply.choices:
+            self._said[choice.index].add(choice)
+            self._finish = self._finish or choice.finish_reason
+        if isinstance(reply, ChatCompletion) or not self._order.streamed:
+            return  # it comes whole: when its first token did is the server's to say
+        if self._first is None and brings(reply):
+            self._first = self._last
+
+    def record(self, error: BaseException | None) -> StepRecord:
+        """The record of the call, which ended now; with ``error`` if it failed or was left.
+
+        ``TraceWriteError`` where something the server said is not what a record can hold.
+        """
+        if isinstance(error, GeneratorExit) and self._finish and self._usage:
+            error = None  # whoever has it all need not ask for the end
+        try:
+            return self._record(error)
+        except (ValidationError, ValueError) as problem:
+            raise TraceWriteError(
+                f"The record of a call cannot be made: {problem}. The call is not affected."
+            ) from problem
+
+    def _record(self, error: BaseException | None) -> StepRecord:
+        body = json.loads(self._order.body or b"{}")
+        own, model = server_figures(self._metrics), str(body.get("model", ""))
+        for arm in ARMS:  # "smollm2:baseline" is smollm2
+            model = model.removesuffix(f":{arm}")
+        return StepRecord(
+            id=uuid.uuid4().hex,
+            request_id=None if self._head is None else self._head.id,
+            **_place(self._order.labels or Labels(), own.run, own.step, own.arm),
+            model=model,
+            drafter=own.drafter,
+            options=_options(body),
+            sampling=_sampling(body),
+            started_at=self._started_at,
+            **self._times(),
+            **token_counts(self._usage),
+            **draft_counts(self._metrics, self._usage, len(self._said)),
+            finish_reason=self._finish if error is None else _ending(error),
+            prompt_hash=prompt_hash(self._order.body or b"{}"),
+            output_hash=output_hash(self._said),
+            error=None if error is None else _failure(error),
+        )
+
+    def _times(self) -> dict[str, Any]:
+        """Milliseconds; of an answer that came whole, what the server says of the first token."""
+        own, first = server_figures(self._metrics), self._first
+        return {
+            "queue_ms": own.queue_ms,
+            "prefill_ms": own.prefill_ms,
+            "ttft_ms": own.ttft_ms if first is None else _millis(first - self._began),
+            "decode_ms": own.decode_ms if first is None else _millis(self._last - first),
+            "total_ms": _millis(time.perf_counter() - self._began),
+        }
+
+
+def _place(labels: Labels, run: str | None, step: int | None, arm: str | None) -> dict[str, Any]:
+    """Where the call stands: as the caller says it, else as the server found out."""
+    if labels.run is None:
+        name, repeat = split_run(run)
+        number = step if labels.step is None else labels.step
+    else:
+        (name, repeat), number = split_run(labels.run), labels.step
+    return {
+        "run": name,
+        "repeat": repeat,
+        "step": number,
+        "step_name": labels.step_name,
+        "step_kind": labels.step_kind,
+        "parent": labels.parent,
+        "arm": labels.arm or arm,
+    }
+
+
+def _options(body: dict[str, Any]) -> Options:
+    asked = body.get("agentspark")
+    known = asked if isinstance(asked, dict) else {}
+    return Options(**{name: known.get(name) for name in _OPTIONS})
+
+
+def _sampling(body: dict[str, Any]) -> Sampling:
+    most = body.get("max_completion_tokens", body.get("max_tokens"))
+    return Sampling(
+        temperature=body.get("temperature"),
+        top_p=body.get("top_p"),
+        seed=body.get("seed"),
+        max_tokens=most,
+    )
+
+
+def _ending(error: BaseException) -> str:
+    return "cancelled" if isinstance(error, _LEFT) else "error"
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, _LEFT):
+        return Failure(type="RequestCancelledError", message="The caller left before the end.")
+    return Failure(type=type(error).__name__, message=str(error))
+
+
+def _millis(seconds: float) -> float:
+    return round(seconds * 1e3, 3)
