@@ -10,9 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from openai_dspark.client import AsyncClient, Client
+    from openai_dspark.client import (
+        AsyncClient,
+        AsyncTracingTransport,
+        Client,
+        TracingTransport,
+    )
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["AsyncClient", "AsyncTracingTransport", "Client", "TracingTransport"]
 
 # What the extra brings.
 _EXTRA = ("httpx", "tenacity")

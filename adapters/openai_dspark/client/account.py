@@ -36,6 +36,7 @@ class Account:
     """Takes in a call's replies as they come; times are those at which the caller takes them."""
 
     def __init__(self, order: Order) -> None:
+        self.labels = order.labels or Labels()
         self._order = order
         self._started_at = datetime.now(UTC)
         self._began = self._last = time.perf_counter()
@@ -57,7 +58,13 @@ class Account:
             self._finish = self._finish or choice.finish_reason
         if isinstance(reply, ChatCompletion) or not self._order.streamed:
             return  # it comes whole: when its first token did is the server's to say
-        if self._first is None and brings(reply):
+        if brings(reply):
+            self.begin()
+
+    def begin(self) -> None:
+        """A part of the answer is there, perhaps the first."""
+        self._last = time.perf_counter()
+        if self._first is None:
             self._first = self._last
 
     def record(self, error: BaseException | None) -> StepRecord:
@@ -82,7 +89,7 @@ class Account:
         return StepRecord(
             id=uuid.uuid4().hex,
             request_id=None if self._head is None else self._head.id,
-            **_place(self._order.labels or Labels(), own.run, own.step, own.arm),
+            **_place(self.labels, own.run, own.step, own.arm),
             model=model,
             drafter=own.drafter,
             options=_options(body),

@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from agentspark.engine.params import Labels
 from agentspark.errors import InvalidRequestError
 
-_LABELS = {
+LABEL_HEADERS = {
     "run": "x-agentspark-run",
     "step": "x-agentspark-step",
     "step_name": "x-agentspark-step-name",
@@ -117,7 +117,7 @@ def _label_headers(labels: Labels | None) -> dict[str, str]:
     if labels is None:
         return {}
     found: dict[str, str] = {}
-    for name, header in _LABELS.items():
+    for name, header in LABEL_HEADERS.items():
         value = getattr(labels, name)
         if value is None:
             continue

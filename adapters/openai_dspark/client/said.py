@@ -18,7 +18,9 @@ from openai_dspark.wire.completion_reply import CompletionChoice
 Choice = ChunkChoice | ChatChoice | CompletionChoice
 
 # What the model reads: the same in both arms of a comparison, however it is sampled.
-_PROMPT = ("messages", "prompt", "tools", "chat_template_kwargs")
+_PROMPT = ("messages", "prompt", "input", "instructions", "tools", "chat_template_kwargs")
+# What names a call, in chats and in responses; items of a response have an ``id`` of no meaning.
+_CALL_IDS = ("tool_call_id", "call_id")
 
 
 def prompt_hash(body: bytes) -> str:
@@ -27,14 +29,19 @@ def prompt_hash(body: bytes) -> str:
     Calls are numbered in it, as their ids are another server's every time.
     """
     fields: dict[str, Any] = json.loads(body)
-    ids: dict[str, str] = defaultdict(lambda: f"call-{len(ids)}")
-    for message in fields.get("messages") or ():
-        for call in message.get("tool_calls") or ():
-            if isinstance(call.get("id"), str):
-                call["id"] = ids[call["id"]]
-        if isinstance(message.get("tool_call_id"), str):
-            message["tool_call_id"] = ids[message["tool_call_id"]]
+    numbers: dict[str, str] = defaultdict(lambda: f"call-{len(numbers)}")
+    for message in [*_objects(fields.get("messages")), *_objects(fields.get("input"))]:
+        for call in _objects(message.get("tool_calls")):
+            call["id"] = numbers[str(call.get("id"))]
+        for name in _CALL_IDS:
+            if name in message:
+                message[name] = numbers[str(message[name])]
+        message.pop("id", None)
     return text_hash({name: fields[name] for name in _PROMPT if name in fields})
+
+
+def _objects(values: object) -> list[dict[str, Any]]:
+    return [v for v in values if isinstance(v, dict)] if isinstance(values, list) else []
 
 
 @dataclass(slots=True)

@@ -16,7 +16,8 @@ from agentspark.errors import TraceWriteError
 from agentspark.trace.context import TraceContext
 from agentspark.trace.recorder import Recorder
 from openai_dspark.client.account import Account, Generated
-from openai_dspark.client.order import Ask, Order
+from openai_dspark.client.exchange import Exchange
+from openai_dspark.client.order import LABEL_HEADERS, Ask, Order
 from openai_dspark.wire.recorded import RECORDED_HEADER
 
 _log = logging.getLogger(__name__)
@@ -64,17 +65,45 @@ class Tracing:
     @contextmanager
     def call(self, order: Order) -> Iterator[Traced]:
         """Record the call that is made within; the caller hands over what comes of it."""
-        recorder = self._recorder
-        if recorder is None or order.method != "POST":
+        if self._recorder is None or order.method != "POST":
             yield Traced(None, None)
             return
-        traced = Traced(Account(order), recorder.mark)
+        traced = Traced(Account(order), self._recorder.mark)
         try:
             yield traced
         except BaseException as error:
-            _write(recorder, traced, error)
+            self.write(traced, error)
             raise
-        _write(recorder, traced, None)
+        self.write(traced, None)
+
+    def exchange(self, request: httpx.Request) -> Exchange | None:
+        """What to watch of a request of another client's; a server is told of the comparison."""
+        for name in ("arm", "run"):
+            if (value := getattr(self._context, name)) is not None:
+                request.headers.encoding = "utf-8"
+                request.headers.setdefault(LABEL_HEADERS[name], value)
+        if self._recorder is None:
+            return None
+        # So that a body's bytes can be read as they pass.
+        request.headers["accept-encoding"] = "identity"
+        return Exchange.of(request)
+
+    def begun(self, account: Account, response: httpx.Response) -> Traced:
+        """Record the call of ``account``, to which ``response`` begins; it takes its step now."""
+        account.labels = self._place(account.labels) or account.labels
+        traced = Traced(account, None if self._recorder is None else self._recorder.mark)
+        traced.heard(response)
+        return traced
+
+    def write(self, traced: Traced, error: BaseException | None) -> None:
+        """Write the record of a call that has ended; with ``error`` if it failed or was left."""
+        if traced.account is None or self._recorder is None:
+            return
+        try:
+            self._recorder.write(traced.account.record(error))
+        except TraceWriteError as failure:
+            # Tracing must never cost a call.
+            _log.error("A trace record was lost: %s", failure)
 
     def close(self) -> None:
         """Close the file, unless it is the caller's."""
@@ -98,13 +127,3 @@ class Traced:
         """The answer, or what is new in it."""
         if self.account is not None and isinstance(reply, Generated):
             self.account.add(reply)
-
-
-def _write(recorder: Recorder, traced: Traced, error: BaseException | None) -> None:
-    if traced.account is None:
-        return
-    try:
-        recorder.write(traced.account.record(error))
-    except TraceWriteError as failure:
-        # Tracing must never cost a call.
-        _log.error("A trace record was lost: %s", failure)
