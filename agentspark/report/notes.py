@@ -129,6 +129,19 @@ def _plain_baseline(pairing: Pairing) -> Iterator[Note]:
         )
 
 
+def _same_work(pairing: Pairing) -> Iterator[Note]:
+    ways = {
+        (options.speculation, options.share_prefix)
+        for pair in pairing.compared
+        for options in (pair.baseline.options, pair.accelerated.options)
+    }
+    if ways == {(None, None)}:
+        yield warning(
+            "No call says how it was accelerated, as of servers other than agentspark's: the arms "
+            "differ in nothing unless each had a server of its own."
+        )
+
+
 def _warm_starts(pairing: Pairing) -> Iterator[Note]:
     repeats = {pair.repeat for pair in pairing.compared}
     warm = {
@@ -149,7 +162,7 @@ def _settings_value(name: str) -> Callable[[StepRecord], object]:
     return lambda record: getattr(record.options, name)
 
 
-_CHECKS = (_outputs, _missing, _settings, _plain_baseline, _warm_starts)
+_CHECKS = (_outputs, _missing, _settings, _plain_baseline, _same_work, _warm_starts)
 _MUST_AGREE: dict[str, Callable[[StepRecord], object]] = {
     "model": lambda record: record.model,
     "data type": _settings_value("dtype"),

@@ -8,8 +8,8 @@ import pytest
 
 from agentspark.errors import PairingError
 from agentspark.report import Summary, summarize
-from agentspark.trace import DEFAULT_PRICES, PriceTable
-from agentspark.trace.record import Failure
+from agentspark.trace import DEFAULT_PRICES, PriceTable, text_hash
+from agentspark.trace.record import Failure, Options
 
 
 def texts(summary, level="warning"):
@@ -267,3 +267,19 @@ def test_prices_that_apply_to_nothing_are_told(make_both, prices, told):
 
     assert len(found) == (told is not None)
     assert told is None or told in found[0]
+
+
+def test_arms_that_nobody_tells_apart(make_run):
+    """Calls of a foreign server, which knows no arms."""
+    unsaid = {"options": Options(), "environment": None}
+    records = make_run("baseline", 2, **unsaid) + make_run("accelerated", 2, **unsaid)
+    assert any("the arms differ in nothing unless" in text for text in texts(summarize(records)))
+    records = make_run("baseline", 2) + make_run("accelerated", 2, **unsaid)
+    assert not any("the arms differ in nothing" in text for text in texts(summarize(records)))
+
+
+def test_hashes_of_texts_and_of_tokens_are_not_compared(make_run):
+    slow, fast = make_run("baseline", 2), make_run("accelerated", 2, output_hash=text_hash("a"))
+    assert summarize(slow + fast).steps[0].outputs_identical is None
+    slow = make_run("baseline", 2, output_hash=text_hash("a"))
+    assert summarize(slow + fast).steps[0].outputs_identical is True

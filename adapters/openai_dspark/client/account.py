@@ -29,7 +29,6 @@ from openai_dspark.wire.usage import Usage
 Generated = ChatChunk | ChatCompletion | TextCompletion
 
 _LEFT = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
-_OPTIONS = ("speculation", "verify", "share_prefix")
 
 
 class Account:
@@ -92,7 +91,7 @@ class Account:
             **_place(self.labels, own.run, own.step, own.arm),
             model=model,
             drafter=own.drafter,
-            options=_options(body),
+            options=self._options(body),
             sampling=_sampling(body),
             started_at=self._started_at,
             **self._times(),
@@ -103,6 +102,14 @@ class Account:
             output_hash=output_hash(self._said),
             error=None if error is None else _failure(error),
         )
+
+    def _options(self, body: dict[str, Any]) -> Options:
+        """As the server obeyed them: agentspark's tells its arm, of others nothing is known."""
+        if self._metrics is None or (own := self._metrics.agentspark) is None:
+            return Options()
+        fast, asked = own.arm != "baseline", body.get("agentspark") or {}
+        usual = {"speculation": "auto" if fast else "off", "verify": "auto", "share_prefix": fast}
+        return Options(**{name: asked.get(name, value) for name, value in usual.items()})
 
     def _times(self) -> dict[str, Any]:
         """Milliseconds; of an answer that came whole, what the server says of the first token."""
@@ -132,12 +139,6 @@ def _place(labels: Labels, run: str | None, step: int | None, arm: str | None) -
         "parent": labels.parent,
         "arm": labels.arm or arm,
     }
-
-
-def _options(body: dict[str, Any]) -> Options:
-    asked = body.get("agentspark")
-    known = asked if isinstance(asked, dict) else {}
-    return Options(**{name: known.get(name) for name in _OPTIONS})
 
 
 def _sampling(body: dict[str, Any]) -> Sampling:

@@ -175,3 +175,4 @@ def test_a_script_around_openai_is_compared(served, tmp_path):
     assert all(row.outputs_identical and row.prompts_identical for row in summary.steps)
     assert all(row.baseline.draft_tokens == 0 for row in summary.steps)
     assert all(row.accelerated.draft_tokens > 0 for row in summary.steps)
+    assert [note.text for note in summary.notes] == []
