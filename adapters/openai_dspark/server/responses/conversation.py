@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from openai_dspark.server.translated import Place
 from openai_dspark.wire.response_items import (
     CallItem,
     CallOutputItem,
@@ -16,19 +16,6 @@ from openai_dspark.wire.response_items import (
 from openai_dspark.wire.response_request import ResponseRequest
 
 Message = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Place:
-    """Where a message came from, in the request's names.
-
-    ``whole`` is the part that began it, ``fields`` are parts by the message's field, ``calls`` the
-    items of its calls.
-    """
-
-    whole: str
-    fields: dict[str, str] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
 
 
 class Conversation:

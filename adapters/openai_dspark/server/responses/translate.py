@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from openai_dspark.server.body import explain, parse
 from openai_dspark.server.responses.conversation import Conversation
-from openai_dspark.server.responses.names import Names
+from openai_dspark.server.responses.names import WORDING
+from openai_dspark.server.translated import Names
 from openai_dspark.wire.chat_request import ChatRequest
 from openai_dspark.wire.response_request import (
     ResponseNamedChoice,
@@ -38,7 +39,7 @@ def read_request(raw: bytes) -> Translation:
 def translate(body: ResponseRequest) -> Translation:
     """The chat that ``body`` asks to be answered."""
     conversation = Conversation.of(body)
-    names = Names(conversation.places)
+    names = Names(WORDING, conversation.places)
     fields = {
         "messages": conversation.messages,
         "max_completion_tokens": body.max_output_tokens,

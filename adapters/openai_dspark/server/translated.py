@@ -1,0 +1,67 @@
+"""What the parameters of a translated chat are called in the request it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from openai_dspark.server.errors import ApiError
+
+_MESSAGE = re.compile(r"^messages\[(\d+)\](?:\.(\w+))?(?:\[(\d+)\])?(?:\.(?:function\.)?(\w+))?")
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a message came from, in the request's names.
+
+    ``whole`` is the part that began it, ``fields`` are parts by the message's field, ``calls`` the
+    parts that its calls were.
+    """
+
+    whole: str
+    fields: dict[str, str] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """One API's names: ``patterns`` of a chat's parameters, ``of_calls`` for a call's fields."""
+
+    patterns: Sequence[tuple[re.Pattern[str], str]]
+    of_calls: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """``places`` has one entry per message of the chat."""
+
+    wording: Wording
+    places: Sequence[Place]
+
+    def renamed(self, error: ApiError) -> ApiError:
+        """``error`` in the request's names, its message too."""
+        if error.param is None:
+            return error
+        param = self.of(error.param)
+        text = str(error).replace(error.param, param)
+        return ApiError(error.status, text, param=param, code=error.code, headers=error.headers)
+
+    def of(self, param: str) -> str:
+        """The request's name of the chat's ``param``."""
+        message = _MESSAGE.match(param)
+        if message is not None and int(message[1]) < len(self.places):
+            return self._in_message(self.places[int(message[1])], message)
+        for pattern, name in self.wording.patterns:
+            renamed, found = pattern.subn(name, param)
+            if found:
+                return renamed
+        return param
+
+    def _in_message(self, place: Place, message: re.Match[str]) -> str:
+        _, name, index, part = message.groups()
+        if name == "tool_calls" and index is not None and int(index) < len(place.calls):
+            call = place.calls[int(index)]
+            known = self.wording.of_calls
+            return f"{call}.{known[part]}" if part in known else call
+        return place.fields.get(name or "", place.whole)
