@@ -237,6 +237,7 @@ class Engine(Calls):
             options=request.options,
             answer=None if reader is None else reader.answer,
             cut_tokens=sequence.output.held_tokens,
+            stop_string=sequence.output.stopped_by,
         )
         self._remember(completion, request)
         if self._recorder is not None:

@@ -64,6 +64,11 @@ class OutputText:
         return len(self._held or ())
 
     @property
+    def stopped_by(self) -> str | None:
+        """The stop string that ended the output, if one did."""
+        return self._stops.stopped
+
+    @property
     def remaining(self) -> int:
         """Tokens that may still come."""
         return self._limit - self.generated

@@ -73,6 +73,7 @@ class Completion:
     string that ended it and have no part in ``text`` (known where ``logprobs`` were asked for).
     ``answer`` are its parts, where the request asked for them
     to be told apart; ``content``, ``reasoning`` and ``tool_calls`` give them for any request.
+    ``stop_string`` is the one of the request's stop strings that ended it, if one did.
     """
 
     request_id: str
@@ -89,6 +90,7 @@ class Completion:
     options: RequestOptions = field(default_factory=RequestOptions)
     answer: Answer | None = None
     cut_tokens: int = 0
+    stop_string: str | None = None
 
     @property
     def content(self) -> str:

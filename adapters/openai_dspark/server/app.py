@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentspark import __version__
 from openai_dspark.server import errors, operations
+from openai_dspark.server.anthropic import endpoint as anthropic_endpoint
 from openai_dspark.server.chat import endpoint as chat_endpoint
 from openai_dspark.server.completions import endpoint as completions_endpoint
 from openai_dspark.server.cors import Cors
@@ -58,7 +59,8 @@ def _api(service: Service) -> FastAPI:
         lifespan=lifespan,
     )
     api.state.service = service
-    for room in (chat_endpoint, completions_endpoint, responses_endpoint, operations):
+    endpoints = (chat_endpoint, completions_endpoint, responses_endpoint, anthropic_endpoint)
+    for room in (*endpoints, operations):
         api.include_router(room.router)
     errors.install(api)
     api.add_exception_handler(ClientGoneError, _nobody)

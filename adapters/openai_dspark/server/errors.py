@@ -73,13 +73,15 @@ class ApiError(Exception):
         detail = ErrorDetail(message=str(self), type=self.type, param=self.param, code=self.code)
         return ErrorReply(error=detail)
 
-    def response(self) -> Response:
-        """The error as an HTTP response."""
+    def response(self, path: str = "") -> Response:
+        """The error as an HTTP response to a request of ``path``."""
         headers = dict(self.headers)
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = "Bearer"
-        body = self.reply().to_json()
-        return Response(body, self.status, headers=headers, media_type="application/json")
+        reply = self.reply()
+        if path.startswith("/v1/messages"):
+            reply.type = "error"  # in Anthropic's API every object has its type
+        return Response(reply.to_json(), self.status, headers, media_type="application/json")
 
 
 def to_api_error(error: BaseException, prompt: str = "messages") -> ApiError:
@@ -116,20 +118,22 @@ def _invalid(error: InvalidRequestError, names: Mapping[str, str]) -> ApiError:
 def install(app: FastAPI) -> None:
     """Make every error of ``app`` OpenAI-shaped, unknown paths and methods included."""
 
-    async def known(_request: Request, error: Exception) -> Response:
-        return to_api_error(error).response()
+    async def known(request: Request, error: Exception) -> Response:
+        return to_api_error(error).response(request.url.path)
 
-    async def http(_request: Request, error: Exception) -> Response:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         words = {404: "There is nothing at this path.", 405: "This path has no such method."}
         text = words.get(error.status_code, str(error.detail))
-        return ApiError(error.status_code, text, headers=error.headers).response()
+        failed = ApiError(error.status_code, text, headers=error.headers)
+        return failed.response(request.url.path)
 
-    async def invalid(_request: Request, error: Exception) -> Response:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = str(first["loc"][-1])
-        return ApiError(422, f"{param}: {first['msg']}", param=param).response()
+        failed = ApiError(422, f"{param}: {first['msg']}", param=param)
+        return failed.response(request.url.path)
 
     app.add_exception_handler(ApiError, known)
     app.add_exception_handler(AgentSparkError, known)

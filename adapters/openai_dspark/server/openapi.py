@@ -9,12 +9,19 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from openai_dspark.wire.anthropic_request import AnthropicPrompt, AnthropicRequest
 from openai_dspark.wire.chat_request import ChatRequest
 from openai_dspark.wire.completion_request import CompletionRequest
 from openai_dspark.wire.error import ErrorReply
 from openai_dspark.wire.response_request import ResponseRequest
 
-BODIES: tuple[type[BaseModel], ...] = (ChatRequest, CompletionRequest, ResponseRequest)
+BODIES: tuple[type[BaseModel], ...] = (
+    ChatRequest,
+    CompletionRequest,
+    ResponseRequest,
+    AnthropicRequest,
+    AnthropicPrompt,
+)
 
 _REFS = "#/components/schemas/{model}"
 _ERRORS = {

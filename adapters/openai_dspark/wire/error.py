@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from openai_dspark.wire.body import Reply
 
 
@@ -15,6 +17,7 @@ class ErrorDetail(Reply):
 
 
 class ErrorReply(Reply):
-    """Every response that is no success."""
+    """Every response that is no success; ``type`` is told to Anthropic's clients."""
 
     error: ErrorDetail
+    type: Literal["error"] | None = None

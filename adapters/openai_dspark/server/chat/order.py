@@ -72,9 +72,7 @@ class ChatOrder:
     def requests(self) -> list[Request]:
         """One request per choice, over the same prompt."""
         engine, messages = self.service.engine, self.messages()
-        request = engine.chat_request(
-            messages, self.sampling, chat=self._format(), options=self.options, labels=self.labels
-        )
+        request = self._prompt(messages)
         if self.body.prediction is not None:
             text = plain(self.body.prediction.content)
             ids = engine.target.tokenizer.encode_continuation(text)
@@ -85,6 +83,15 @@ class ChatOrder:
             replace(request, id=new_request_id(), sampling=sampling)
             for sampling in branches(self.sampling, self.n)
         ]
+
+    def prompt_tokens(self) -> int:
+        """How long the prompt is; takes time as ``requests`` does."""
+        return len(self._prompt(self.messages()).prompt_token_ids)
+
+    def _prompt(self, messages: list[dict[str, Any]]) -> Request:
+        return self.service.engine.chat_request(
+            messages, self.sampling, chat=self._format(), options=self.options, labels=self.labels
+        )
 
     def answered(self, completion: Completion) -> None:
         """Note one of the answers: the chat that repeats it is its run's next step."""

@@ -1,0 +1,1 @@
+"""Anthropic's Messages API, as far as a text model can serve it."""

@@ -1,0 +1,134 @@
+"""``POST /v1/messages`` and what counts its tokens, for clients of Anthropic's API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from agentspark.models.tools.tool import MAX_TOOLS
+from openai_dspark.wire.anthropic_blocks import Block, CacheControl, Texts
+from openai_dspark.wire.body import Body
+from openai_dspark.wire.sampling import Acceleration, Stop, TokenCount
+
+
+class AnthropicMessage(Body):
+    """A turn; turns of one role may follow each other."""
+
+    role: Literal["user", "assistant"]
+    content: str | list[Block]
+
+
+class AnthropicTool(Body):
+    """A tool of the client's."""
+
+    type: Literal["custom"] | None = None
+    name: str
+    description: str | None = None
+    input_schema: dict[str, Any]
+    strict: bool | None = None
+    cache_control: CacheControl | None = None
+
+
+class _Choice(Body):
+    disable_parallel_tool_use: bool | None = None
+
+
+class AutoChoice(_Choice):
+    """The model calls a tool or answers."""
+
+    type: Literal["auto"]
+
+
+class AnyChoice(_Choice):
+    """The model calls some tool."""
+
+    type: Literal["any"]
+
+
+class NamedToolChoice(_Choice):
+    """The model calls one tool."""
+
+    type: Literal["tool"]
+    name: str
+
+
+class NoChoice(Body):
+    """The model calls none."""
+
+    type: Literal["none"]
+
+
+AnthropicChoice = Annotated[
+    AutoChoice | AnyChoice | NamedToolChoice | NoChoice, Field(discriminator="type")
+]
+
+
+class Thinking(Body):
+    """Whether the model should think first. How long it does, ``max_tokens`` alone bounds."""
+
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: TokenCount | None = None
+    display: Literal["summarized"] | None = None
+
+
+class OutputFormat(Body):
+    """JSON that a schema describes."""
+
+    type: Literal["json_schema"]
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(Body):
+    """How the answer must look, and how hard to think."""
+
+    format: OutputFormat | None = None
+    effort: str | None = None
+
+
+class UserId(Body):
+    """Who asks."""
+
+    user_id: str | None = Field(default=None, max_length=512)
+
+
+class KeptThinking(Body):
+    """Clearing old thoughts, of which all are kept: nothing is cleared."""
+
+    type: Literal["clear_thinking_20251015"]
+    keep: Literal["all"]
+
+
+class ContextManagement(Body):
+    """Edits of the conversation: none that would change it."""
+
+    edits: list[KeptThinking] | None = None
+
+
+class AnthropicPrompt(Body):
+    """What the prompt is made of."""
+
+    model: str
+    messages: list[AnthropicMessage] = Field(min_length=1, max_length=16384)
+    system: Texts | None = None
+    tools: list[AnthropicTool] | None = Field(default=None, max_length=MAX_TOOLS)
+    tool_choice: AnthropicChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    context_management: ContextManagement | None = None
+    cache_control: CacheControl | None = None
+
+
+class AnthropicRequest(AnthropicPrompt):
+    """A conversation to go on with. ``cache_salt`` and ``agentspark`` are extensions."""
+
+    max_tokens: TokenCount
+    temperature: float | None = Field(default=None, ge=0, le=100)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1, lt=2**31)
+    stop_sequences: list[Stop] | None = Field(default=None, max_length=16)
+    stream: bool | None = None
+    metadata: UserId | None = None
+    service_tier: Literal["auto", "standard_only"] | None = None
+    cache_salt: str | None = Field(default=None, max_length=512)
+    agentspark: Acceleration | None = None
