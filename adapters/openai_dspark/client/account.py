@@ -16,7 +16,7 @@ from agentspark.engine.params import Labels
 from agentspark.errors import TraceWriteError
 from agentspark.trace.record import ARMS, Failure, Options, Sampling, StepRecord
 from agentspark.trace.runs import split_run
-from openai_dspark.client.figures import draft_counts, server_figures, token_counts
+from openai_dspark.client.figures import draft_counts, server_figures, server_times, token_counts
 from openai_dspark.client.opening import brings
 from openai_dspark.client.order import Order
 from openai_dspark.client.said import Said, output_hash, prompt_hash
@@ -113,14 +113,11 @@ class Account:
 
     def _times(self) -> dict[str, Any]:
         """Milliseconds; of an answer that came whole, what the server says of the first token."""
-        own, first = server_figures(self._metrics), self._first
-        return {
-            "queue_ms": own.queue_ms,
-            "prefill_ms": own.prefill_ms,
-            "ttft_ms": own.ttft_ms if first is None else _millis(first - self._began),
-            "decode_ms": own.decode_ms if first is None else _millis(self._last - first),
-            "total_ms": _millis(time.perf_counter() - self._began),
-        }
+        times, first = server_times(self._metrics), self._first
+        if first is not None:
+            times["ttft_ms"] = _millis(first - self._began)
+            times["decode_ms"] = _millis(self._last - first)
+        return {**times, "total_ms": _millis(time.perf_counter() - self._began)}
 
 
 def _place(labels: Labels, run: str | None, step: int | None, arm: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from openai_dspark.wire.metrics import Metrics, SpeculativeDecoding, StepFigures
 from openai_dspark.wire.usage import PromptDetails, Usage
 
+_TIMES = ("queue_ms", "prefill_ms", "ttft_ms", "decode_ms")
 _COUNTS = ("rounds", "draft_tokens", "verified_tokens", "accepted_tokens", "accepted_histogram")
 
 
@@ -40,6 +41,20 @@ def draft_counts(metrics: Metrics | None, usage: Usage | None, choices: int) -> 
         "accepted_tokens": spec.num_accepted_draft_tokens,
         "accepted_histogram": spec.acceptance_histogram,
     }
+
+
+def server_times(metrics: Metrics | None) -> dict[str, float | None]:
+    """Milliseconds in the queue, of the prefill, to the first token and from there to the last.
+
+    What vLLM calls the time to the first token begins when the request has left its queue.
+    """
+    if metrics is None:
+        return dict.fromkeys(_TIMES)
+    if metrics.agentspark is not None:
+        return {name: getattr(metrics.agentspark, name) for name in _TIMES}
+    queue, prefill = metrics.queue_time_ms, metrics.time_to_first_token_ms
+    first = None if queue is None or prefill is None else queue + prefill
+    return dict(zip(_TIMES, (queue, prefill, first, metrics.generation_time_ms), strict=True))
 
 
 def server_figures(metrics: Metrics | None) -> StepFigures:

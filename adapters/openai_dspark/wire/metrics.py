@@ -44,7 +44,13 @@ class StepFigures(Reply):
 
 
 class Metrics(Reply):
-    """``speculative_decoding`` is absent where nothing may be drafted."""
+    """``speculative_decoding`` is absent where nothing may be drafted.
+
+    The last three are vLLM's; agentspark's own times are among its figures.
+    """
 
     speculative_decoding: SpeculativeDecoding | None = None
     agentspark: StepFigures | None = None
+    queue_time_ms: float | None = None
+    time_to_first_token_ms: float | None = None
+    generation_time_ms: float | None = None

@@ -138,7 +138,10 @@ def test_what_another_server_tells_is_kept(path, tokens, rounds):
     reply = {
         "id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice],
         "usage": {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": 5 + tokens},
-        "metrics": {"speculative_decoding": SPECULATION},
+        "metrics": {
+            "speculative_decoding": SPECULATION, "queue_time_ms": 1.0, "mean_itl_ms": 5.0,
+            "time_to_first_token_ms": 4.0, "generation_time_ms": 40.0, "tokens_per_second": 9.0,
+        },
     }  # fmt: skip
     with answering(httpx.Response(200, json=reply), trace=path) as client:
         client.chat(CHAT)
@@ -148,7 +151,8 @@ def test_what_another_server_tells_is_kept(path, tokens, rounds):
     assert record.accepted_histogram == [1, 2, 1]
     # Passes that drafted nothing are not among theirs.
     assert record.rounds == rounds
-    assert record.ttft_ms is record.cached_tokens is None
+    assert (record.queue_ms, record.prefill_ms, record.ttft_ms) == (1.0, 4.0, 5.0)
+    assert (record.decode_ms, record.cached_tokens) == (40.0, None)
 
 
 def test_a_server_that_writes_the_same_file_has_recorded_the_call(served, trace_file):
