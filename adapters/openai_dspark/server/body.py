@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -12,15 +11,22 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
 from openai_dspark.server.errors import ApiError
-from openai_dspark.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from openai_dspark.server.service import Service
+    from openai_dspark.server.settings import ServerSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _CODES = {"missing": "missing_required_parameter", "unknown_parameter": "unknown_parameter"}
 
 
-async def read_body(request: Request, settings: ServerSettings) -> bytes:
-    """The whole body. ``ApiError`` 413, 415 or 408 for one too large, no JSON, or too slow."""
+async def read_body(request: Request, service: Service) -> bytes:
+    """The whole body. ``ApiError`` 413, 415 or 408 for one too large, no JSON, or too slow.
+
+    503 where the server stops meanwhile.
+    """
+    settings = service.settings
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise ApiError(415, "Send JSON, with the header 'Content-Type: application/json'.")
@@ -30,19 +36,18 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
     size = request.headers.get("content-length", "")
     if size.isdigit() and int(size) > settings.max_body_bytes:
         raise _too_large(settings)
+    late = ApiError(
+        408,
+        f"The body did not arrive within {settings.body_timeout_s:g} s.",
+        headers={"connection": "close"},
+    )
     body = bytearray()
     try:
-        async with asyncio.timeout(settings.body_timeout_s):
+        async with service.arrival(settings.body_timeout_s, late):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > settings.max_body_bytes:
                     raise _too_large(settings)
-    except TimeoutError as error:
-        raise ApiError(
-            408,
-            f"The body did not arrive within {settings.body_timeout_s:g} s.",
-            headers={"connection": "close"},
-        ) from error
     except ClientDisconnect as error:
         raise ApiError(400, "The connection was closed before the body was complete.") from error
     return bytes(body)

@@ -41,7 +41,7 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 
 async def parsed(request: Request, service: Service, read: Callable[[bytes], Parsed]) -> Parsed:
     """What ``read`` makes of the request's body; its ``ApiError`` says what is wrong with it."""
-    body = await read_body(request, service.settings)
+    body = await read_body(request, service)
     if len(body) <= _SMALL:
         return read(body)
     return await service.off_loop(lambda: read(body))

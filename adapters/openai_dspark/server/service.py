@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -50,6 +51,7 @@ class Service:
         self.draining = False
         self.calls: set[Call] = set()
         self._preparing: set[Preparation] = set()
+        self._arriving: set[asyncio.Timeout] = set()
         self._intake = ThreadPoolExecutor(_INTAKE_THREADS, thread_name_prefix="agentspark-intake")
         self._shaping = ThreadPoolExecutor(_SHAPING_THREADS, thread_name_prefix="agentspark-json")
 
@@ -61,6 +63,22 @@ class Service:
     async def off_loop(self, work: Callable[[], Result]) -> Result:
         """Run ``work``, such as reading a body or writing a reply, on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._shaping, work)
+
+    @asynccontextmanager
+    async def arrival(self, seconds: float, late: ApiError) -> AsyncIterator[None]:
+        """Let the block wait for what a client sends, for ``seconds``: then ``late`` is raised.
+
+        It waits no longer than the server runs (503).
+        """
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                self._arriving.add(limit)
+                yield
+        except TimeoutError as error:
+            raise (stopping() if self.draining else late) from error
+        finally:
+            self._arriving.discard(limit)
 
     async def open(
         self,
@@ -111,7 +129,10 @@ class Service:
         return call
 
     def stop_calls(self) -> None:
-        """End everything that still runs or gets ready to."""
+        """End everything that still arrives, gets ready or runs."""
+        for limit in self._arriving:
+            if not limit.expired():
+                limit.reschedule(0)
         for preparation in list(self._preparing):
             preparation.stop(stopping())
         for call in list(self.calls):

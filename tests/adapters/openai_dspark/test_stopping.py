@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import httpx
@@ -9,6 +10,10 @@ import httpx
 from ..serving import MODEL, serving
 
 LONG = {"max_tokens": 1500, "ignore_eos": True}
+SLOW = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+)
 
 
 def test_a_stopping_server_drains_then_cancels(make_engine):
@@ -17,14 +22,23 @@ def test_a_stopping_server_drains_then_cancels(make_engine):
     said: dict[str, str] = {}
     with serving(make_engine(), drain_s=0.0) as running:
         url = f"{running.url}/v1/chat/completions"
-        with httpx.stream("POST", url, json=body, timeout=60) as response:
+        host, port = running.url.removeprefix("http://").split(":")
+        with (
+            socket.create_connection((host, int(port)), timeout=10) as slow,
+            httpx.stream("POST", url, json=body, timeout=60) as response,
+        ):
+            slow.sendall(SLOW)
             lines = response.iter_lines()
             next(lines)
             running.server.should_exit = True
             said["cut"] = "".join(lines)
+            said["late"] = b"".join(iter(lambda: slow.recv(65536), b"")).decode()
         running.thread.join(30)
         assert not running.engine.alive
     assert '"code":"shutting_down"' in said["cut"]
+    # Nobody waits for a body that is still on its way.
+    assert said["late"].startswith("HTTP/1.1 503")
+    assert '"code":"shutting_down"' in said["late"]
     with serving(make_engine(), drain_s=30.0) as running:
         url = f"{running.url}/v1/chat/completions"
         with httpx.stream("POST", url, json=short, timeout=60) as response:
