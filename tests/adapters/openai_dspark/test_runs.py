@@ -80,6 +80,34 @@ def test_an_answer_is_known_however_its_call_is_written():
     assert run_of(guesser, [*START, sent, result], ()) == first.run
 
 
+def test_runs_that_got_the_same_answer_go_on_one_each():
+    guesser = RunGuesser()
+
+    def step(messages):
+        guess = guesser.guess(messages, ())
+        guesser.answered(guess, {"role": "assistant", "content": "the same"})
+        return guess
+
+    runs = {step(START).run for _ in range(3)}
+    assert len(runs) == 3
+    second, third = more(START, "the same", "go on"), more(START, "the same", "a", "the same", "b")
+    assert {step(second).run for _ in range(3)} == runs
+    # All have gone on: one more is a branch, of the newest.
+    assert split_run(step(second).run)[1] == 3
+    again = step(START).run
+    assert [step(second).run, step(second).run] == [again, again]
+    # A step that failed is tried again by the run whose step it was.
+    other = guesser.guess(START, ())
+    guesser.answered(other, {"role": "assistant", "content": "rare"})
+    late = step(START).run
+    failed = guesser.guess(second, ())
+    assert failed.run == late
+    guesser.unanswered(failed)
+    assert step(second).run == late
+    assert step(more(START, "rare", "go on")).run == other.run
+    assert step(third).run in runs | {again, late}
+
+
 def test_a_call_that_got_no_answer_begins_the_same_run_again():
     guesser = RunGuesser()
     first, _ = (guesser.guess(START, ()) for _ in range(2))
