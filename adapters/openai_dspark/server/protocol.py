@@ -48,6 +48,10 @@ class HttpProtocol(H11Protocol):
         elif self.conn.trailing_data[0]:
             self._await_head()
 
+    def _should_upgrade(self) -> bool:
+        """Speak HTTP/1.1 on. Java's client offers HTTP/2 with every first request: no warning."""
+        return False
+
     def send_400_response(self, msg: str) -> None:
         """Say what is wrong with the bytes that came, unless an answer has begun, and hang up."""
         cycle = self.cycle

@@ -139,6 +139,15 @@ def test_a_head_that_does_not_arrive_is_a_408(guarded, first, rest, status):
     assert (b'"type":"timeout_error"' in said) == bool(status)
 
 
+def test_an_offer_of_another_protocol_is_passed_over(served, caplog):
+    offers = {"connection": "Upgrade, HTTP2-Settings", "http2-settings": "AAMAAABkAAQAAP__"}
+    with httpx.Client(headers={**offers, "upgrade": "h2c"}) as client:
+        for _ in range(2):
+            answer = client.get(f"{served.url}/health")
+            assert (answer.status_code, answer.http_version) == (200, "HTTP/1.1")
+    assert not [one for one in caplog.records if one.name.startswith("uvicorn")]
+
+
 def test_between_two_requests_no_head_is_waited_for(guarded):
     with httpx.Client() as client:
         assert client.get(f"{guarded.url}/health").status_code == 200
