@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
+from openai_dspark.server.disconnect import ClientGoneError
 from openai_dspark.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _CODES = {"missing": "missing_required_parameter", "unknown_parameter": "unknown
 async def read_body(request: Request, service: Service) -> bytes:
     """The whole body. ``ApiError`` 413, 415 or 408 for one too large, no JSON, or too slow.
 
-    503 where the server stops meanwhile.
+    503 where the server stops meanwhile; ``ClientGoneError`` where the client goes away.
     """
     settings = service.settings
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -49,7 +50,7 @@ async def read_body(request: Request, service: Service) -> bytes:
                 if len(body) > settings.max_body_bytes:
                     raise _too_large(settings)
     except ClientDisconnect as error:
-        raise ApiError(400, "The connection was closed before the body was complete.") from error
+        raise ClientGoneError from error
     return bytes(body)
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import socket
 import threading
+import time
 
 import httpx
 import pytest
@@ -114,6 +115,24 @@ def test_a_body_that_does_not_arrive_is_a_408(guarded):
         said = b"".join(iter(lambda: raw.recv(65536), b""))
     assert said.startswith(b"HTTP/1.1 408")
     assert b'"type":"timeout_error"' in said
+
+
+def test_a_client_that_leaves_before_its_body_is_there_is_a_499(served, caplog):
+    host, port = served.url.removeprefix("http://").split(":")
+    with caplog.at_level("INFO", "openai_dspark.access"):
+        with socket.create_connection((host, int(port)), timeout=10) as raw:
+            raw.sendall(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+                b"X-Request-Id: gone\r\nContent-Type: application/json\r\n\r\n{"
+            )
+        told = []
+        for _ in range(200):
+            lines = [getattr(one, "fields", {}) for one in caplog.records]
+            told = [line["status"] for line in lines if line.get("request_id") == "gone"]
+            if told:
+                break
+            time.sleep(0.01)
+    assert told == [499]
 
 
 @pytest.mark.parametrize(
