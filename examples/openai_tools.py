@@ -23,18 +23,21 @@ from typing import Any
 from openai import OpenAI
 
 TASK = "Find out what the files of this folder are for. Use the tools, then answer in one sentence."
-MOST_BYTES = 1500
+MOST_CHARACTERS = 1500
 
 
 def tools_for(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Callable[..., str]]]:
     """The tools as the API takes them, and what they do."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
 
+    def text_of(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8", errors="replace")
+
     def count_lines(name: str) -> str:
-        return f"{name} has {len((folder / name).read_text().splitlines())} lines."
+        return f"{name} has {len(text_of(name).splitlines())} lines."
 
     def read_file(name: str) -> str:
-        return (folder / name).read_text()[:MOST_BYTES]
+        return text_of(name)[:MOST_CHARACTERS]
 
     parameters = {
         "type": "object",

@@ -13,6 +13,14 @@ from .conftest import Traced
 SCRIPT = Path(__file__).parent.parent.parent / "examples" / "openai_tools.py"
 
 
+def test_its_tools_read_any_file(tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\xff\n" * 1000)
+    example = runpy.run_path(str(SCRIPT))
+    _, functions = example["tools_for"](tmp_path)
+    assert functions["count_lines"](name="picture.png") == "picture.png has 2000 lines."
+    assert len(functions["read_file"](name="picture.png")) == example["MOST_CHARACTERS"]
+
+
 @pytest.mark.real
 def test_it_calls_answers_and_leaves_a_trace_of_both_arms(
     traced: Traced,
