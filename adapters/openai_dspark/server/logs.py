@@ -12,7 +12,7 @@ class JsonLines(logging.Formatter):
     """Renders a record with the ``fields`` it was given."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON; control characters are escaped, so that no text can forge a line."""
+        """One line of ASCII: nobody's text can forge a line or tell a terminal what to do."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(
                 timespec="milliseconds"
@@ -26,7 +26,7 @@ class JsonLines(logging.Formatter):
             line.update({name: value for name, value in fields.items() if value is not None})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
 
 class PlainLines(logging.Formatter):
