@@ -17,7 +17,7 @@ class ChatRequest(GenerationBody):
     """A chat to be answered.
 
     ``prompt_cache_key`` needs no obeying: every prefix is shared anyway. ``safety_identifier`` is
-    another name for ``user``.
+    another name for ``user``. Of ``web_search_options`` even an empty object asks for something.
     """
 
     messages: list[Message] = Field(min_length=1, max_length=16384)
@@ -32,6 +32,7 @@ class ChatRequest(GenerationBody):
     chat_template_kwargs: dict[str, Any] | None = None
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
+    web_search_options: None = None
     modalities: list[Literal["text"]] | None = None
     prompt_cache_key: str | None = Field(default=None, max_length=512)
     safety_identifier: str | None = Field(default=None, max_length=512)

@@ -58,6 +58,7 @@ BAD = [
     ({"modalities": ["audio"]}, "modalities[0]"),
     ({"functions": [{"name": "f"}]}, "functions"),
     ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
+    ({"web_search_options": {}}, "web_search_options"),
     ({"verbosity": "low"}, "verbosity"),
     ({"temprature": 0.5}, "temprature"),
     ({"metadata": {"agentspark_step": "two"}}, "metadata.agentspark_step"),
