@@ -51,7 +51,7 @@ def timeout_of(request: Request, service: Service) -> float:
     """Seconds this request may take: the server's limit, or less where a header asks for it."""
     limit = service.settings.request_timeout_s
     given = request.headers.get(TIMEOUT_HEADER)
-    if given is None:
+    if not given:
         return limit
     try:
         seconds = float(given)

@@ -266,6 +266,7 @@ def test_a_deadline_ends_the_request(served):
     assert json.loads(failure[6:])["error"]["code"] == "deadline_exceeded"
     assert done == "data: [DONE]"
     assert served.settled()
+    assert served.chat(max_tokens=1, headers={"x-agentspark-timeout": ""}).status_code == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
