@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 # In the metadata of a stream's end, the ids of its calls that are not whole.
 CUT = "cut_tool_calls"
@@ -43,8 +43,8 @@ class _WholeMessage:
 class Chunk(_WholeMessage, AIMessageChunk):
     """A chunk, or several joined, whose cut calls are among its ``invalid_tool_calls``.
 
-    It is written down as LangChain's own, and without the pieces from which that would complete
-    calls that were cut.
+    It is written down as LangChain's own, whose name it has, and without the pieces from which
+    that would complete calls that were cut.
     """
 
     @classmethod
@@ -56,6 +56,15 @@ class Chunk(_WholeMessage, AIMessageChunk):
     def lc_attributes(self) -> dict[str, Any]:
         """What is written down in place of the fields."""
         written = super().lc_attributes
+        return {**written, "tool_call_chunks": []} if CUT in self.response_metadata else written
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it as what it is, which its name does not say."""
+        return _empty, (), self.__getstate__()
+
+    @model_serializer(mode="wrap")
+    def _without_pieces_of_cut_calls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
         return {**written, "tool_call_chunks": []} if CUT in self.response_metadata else written
 
     @model_validator(mode="after")
@@ -78,3 +87,12 @@ class Chunk(_WholeMessage, AIMessageChunk):
                 ),
             ]
         return self
+
+
+# LangGraph's checkpoints keep a class's name, and give back LangChain's own classes only.
+Chunk.__module__, Chunk.__name__ = AIMessageChunk.__module__, AIMessageChunk.__name__
+
+
+def _empty() -> Chunk:
+    made: Chunk = Chunk.__new__(Chunk)
+    return made

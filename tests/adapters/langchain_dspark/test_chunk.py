@@ -14,6 +14,7 @@ from langchain_core.messages import (
     messages_from_dict,
     messages_to_dict,
 )
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langchain_dspark.pieces import CallPiece, Figures, Piece, metadata
 from langchain_dspark.response import Chunks, to_result
@@ -78,8 +79,21 @@ def test_it_is_the_same_when_it_was_written_down():
     again = load(dumpd(whole), allowed_objects="messages")
     assert isinstance(again, AIMessageChunk)
     assert both(again) == both(whole)
-    (again,) = messages_from_dict(messages_to_dict([message_chunk_to_message(whole)]))
+    for message in (whole, message_chunk_to_message(whole)):
+        (again,) = messages_from_dict(messages_to_dict([message]))
+        assert both(again) == both(whole)
+
+
+@pytest.mark.parametrize("arguments", [CUT, [*CUT, '"}']])
+def test_a_checkpoint_gives_back_a_joined_stream(arguments):
+    """As LangGraph's functional API does of a task's result."""
+    whole = joined(arguments, "length")
+    assert len(whole.tool_calls) == (0 if arguments is CUT else 1)
+    strict = JsonPlusSerializer(allowed_msgpack_modules=None)
+    again = strict.loads_typed(strict.dumps_typed(whole))
+    assert isinstance(again, AIMessageChunk)
     assert both(again) == both(whole)
+    assert again.response_metadata == whole.response_metadata
 
 
 RULES = [
