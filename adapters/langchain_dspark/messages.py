@@ -24,8 +24,22 @@ _ROLES: tuple[tuple[type[BaseMessage], str], ...] = (
     (AIMessage, "assistant"),
     (ToolMessage, "tool"),
 )
-# Parts of an assistant's content that say again what its other fields hold.
-_SAID_ELSEWHERE = frozenset(("tool_use", "tool_call", "tool_call_chunk", "reasoning", "thinking"))
+# Parts of an assistant's content that say again what its other fields hold, or that only their own
+# model can read. Other models' answers have them too, in a chat that is handed over.
+_SAID_ELSEWHERE = frozenset(
+    (
+        "function_call",
+        "input_json_delta",
+        "invalid_tool_call",
+        "reasoning",
+        "reasoning_content",
+        "redacted_thinking",
+        "thinking",
+        "tool_call",
+        "tool_call_chunk",
+        "tool_use",
+    )
+)
 
 
 def to_engine_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

@@ -48,6 +48,24 @@ def test_what_a_text_model_cannot_be_shown_is_named(message):
     assert caught.value.param == "messages"
 
 
+def test_a_chat_that_other_models_began_can_be_gone_on_with():
+    """Its answers have their calls and thoughts in the content as well, each in its own way."""
+    call = {"name": "f", "args": {}, "id": "1", "type": "tool_call"}
+    parts = [
+        {"type": "redacted_thinking", "data": "x"},
+        {"type": "reasoning_content", "reasoning_content": {"text": "hm"}},
+        {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "1", "id": "fc_1"},
+        {"type": "invalid_tool_call", "name": "f", "args": "{", "id": "2", "error": None},
+    ]
+    (sent,) = to_engine_messages(
+        [AIMessage([{"type": "text", "text": "so"}, *parts], tool_calls=[call])]
+    )
+    assert sent["content"] == "so"
+    assert [one["id"] for one in sent["tool_calls"]] == ["1"]
+    with pytest.raises(InvalidRequestError, match="function_call"):
+        to_engine_messages([HumanMessage(parts[2:3])])
+
+
 def test_calls_and_reasoning_go_back_as_they_were():
     call = {"name": "f", "args": {"a": "ü"}, "id": "1", "type": "tool_call"}
     content = [{"type": "text", "text": "so"}, {"type": "tool_use", "id": "1", "name": "f"}]
