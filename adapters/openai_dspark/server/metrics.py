@@ -44,7 +44,7 @@ class Meters:
         )
         self._tokens = Counter(
             "agentspark_tokens",
-            "Tokens by what became of them.",
+            "Tokens of generations that came to their end, by what became of them.",
             ("arm", "kind"),
             registry=registry,
         )
