@@ -25,7 +25,7 @@ Scope = tuple[str | None, ...]
 Key = tuple[Scope, bytes]
 
 # Runs that got one answer to one chat and may still go on, at most so many.
-_WAITING = 256
+_WAITING = 64
 
 
 @dataclass(frozen=True, slots=True)
