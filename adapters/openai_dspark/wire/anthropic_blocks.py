@@ -7,15 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from openai_dspark.wire.body import Body
+from openai_dspark.wire.cache_control import CacheControl
 
 BLOCKS = ("text", "thinking", "tool_use", "tool_result")
-
-
-class CacheControl(Body):
-    """Where a prefix to keep ends. Every prefix is kept anyway."""
-
-    type: Literal["ephemeral"]
-    ttl: Literal["5m", "1h"] | None = None
 
 
 class TextBlock(Body):

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from agentspark.models.tools.tool import MAX_TOOLS
-from openai_dspark.wire.anthropic_blocks import Block, CacheControl, Texts
+from openai_dspark.wire.anthropic_blocks import Block, Texts
 from openai_dspark.wire.body import Body
+from openai_dspark.wire.cache_control import CacheControl
 from openai_dspark.wire.sampling import Acceleration, Stop, TokenCount
 
 

@@ -8,6 +8,7 @@ from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from openai_dspark.wire.body import Body
+from openai_dspark.wire.cache_control import CacheControl
 
 
 class TextPart(Body):
@@ -15,6 +16,7 @@ class TextPart(Body):
 
     type: Literal["text"]
     text: str
+    cache_control: CacheControl | None = None
 
     @field_validator("type", mode="before")
     @classmethod

@@ -252,3 +252,14 @@ def test_the_models_are_listed(client):
     assert client.models.retrieve(f"{MODEL}:baseline").owned_by == "agentspark"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("other")
+
+
+def test_a_mark_for_the_cache_changes_nothing(client):
+    asked = {"model": MODEL, "temperature": 0, "max_tokens": 8}
+    text = {"type": "text", "text": "What does an agent read?"}
+    said = [
+        client.chat.completions.create(**asked, messages=[{"role": "user", "content": [part]}])
+        for part in (text, {**text, "cache_control": {"type": "ephemeral"}})
+    ]
+    assert said[0].choices[0].message.content == said[1].choices[0].message.content
+    assert said[0].usage.prompt_tokens == said[1].usage.prompt_tokens
