@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agentspark.errors import InvalidRequestError
 from agentspark.models.markers import Markers, any_of
 from agentspark.models.messages import check_messages, strings_in
 from agentspark.models.template import ChatTemplate, render_turns
@@ -17,8 +16,10 @@ from agentspark.models.tools.history import (
     arguments_as_text,
     check_calls,
     has_tools,
+    short_id,
     turn_reasoning,
     turn_text,
+    with_short_ids,
 )
 from agentspark.models.tools.prompt import in_plain_messages, with_tools
 from agentspark.models.tools.reasoning import ReasoningFormat, reasoning_format
@@ -116,10 +117,14 @@ class ChatTokenizer(TextTokenizer):
         for message in messages:
             if message["role"] == "assistant":
                 message["said"] = Saying(turn_text(message), turn_reasoning(message), salt)
-        if self.tool_format.native or not (tools or has_tools(messages)):
+        if not (tools or has_tools(messages)):
+            return messages
+        if self.tool_format.native:
+            if self._short_ids:
+                messages = with_short_ids(messages)
             return arguments_as_text(messages) if self.tool_format.text_arguments else messages
         plain = in_plain_messages(messages, self.tool_format, tool_role=self._tool_role)
-        return with_tools(plain, tools) if tools else plain
+        return with_tools(plain, tools, system_role=self._system_role) if tools else plain
 
     @cached_property
     def _tool_role(self) -> bool:
@@ -127,10 +132,22 @@ class ChatTokenizer(TextTokenizer):
         word = "agentspark"
         asked = [("user", "a"), ("assistant", "b"), ("tool", word)]
         chat = [{"role": role, "content": text} for role, text in asked]
-        try:
-            return word in self.template().render(chat, True)
-        except InvalidRequestError:
-            return False
+        return word in (self.template().attempt(chat) or "")
+
+    @cached_property
+    def _system_role(self) -> bool:
+        """Whether the template takes a system message."""
+        user = {"role": "user", "content": "a"}
+        template = self.template()
+        without = template.attempt([user])
+        return without is None or template.attempt([{**user, "role": "system"}, user]) is not None
+
+    @cached_property
+    def _short_ids(self) -> bool:
+        """Whether the template refuses ids of calls unless they are short (Mistral's)."""
+        template = self.template()
+        asked = [_called(ident) for ident in ("call_0123456789", short_id("call_0123456789"))]
+        return [template.attempt(chat) is None for chat in asked] == [True, False]
 
     def _recall(
         self, ids: list[int], pending: str, opening: tuple[str, str], said: Saying, markers: Markers
@@ -190,10 +207,11 @@ class ChatTokenizer(TextTokenizer):
     def end_token_ids(self) -> frozenset[int]:
         """Tokens that end an assistant's turn: the end token, and what the template closes with."""
         ends = set() if self.hf.eos_token_id is None else {int(self.hf.eos_token_id)}
-        if self.hf.chat_template:
-            word = "agentspark"
-            asked = [{"role": "user", "content": "a"}, {"role": "assistant", "content": word}]
-            _, _, tail = self.template().render(asked, False).rpartition(word)
+        word = "agentspark"
+        asked = [{"role": "user", "content": "a"}, {"role": "assistant", "content": word}]
+        shown = self.template().attempt(asked, False)
+        if shown is not None:
+            _, _, tail = shown.rpartition(word)
             first = self._encode_middle(tail.lstrip(), markup=True)[:1]
             ends.update(token for token in first if token in self._control_ids)
         return frozenset(ends)
@@ -205,3 +223,13 @@ class ChatTokenizer(TextTokenizer):
             encode = self._encode_start if first and not ids else self._encode_middle
             ids += encode(text, markup=not typed)
         return ids
+
+
+def _called(ident: str) -> list[dict[str, Any]]:
+    """A chat in which a tool was called, by a call of this id."""
+    call = {"id": ident, "type": "function", "function": {"name": "a", "arguments": {}}}
+    return [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "a", "tool_call_id": ident},
+    ]

@@ -54,6 +54,15 @@ class ChatTemplate:
                 param="messages",
             ) from error
 
+    def attempt(
+        self, messages: list[dict[str, Any]], add_generation_prompt: bool = True
+    ) -> str | None:
+        """``render``, or ``None`` where the template refuses."""
+        try:
+            return self.render(messages, add_generation_prompt)
+        except InvalidRequestError:
+            return None
+
     def unread(self) -> list[str]:
         """Names of ``arguments`` that are no variable of the template: nothing comes of them."""
         source = str(self.hf.chat_template)

@@ -142,6 +142,8 @@ def tool_format(template: str | None) -> ToolFormat:
     # Other formats use the same tag around something that is no JSON.
     if "<tool_call>" in text and "<function=" not in text and "<arg_key>" not in text:
         return HERMES
-    if "<|python_tag|>" in text or '"parameters": ' in text:
+    # Others write parameters too, for a "tool_name" or as a function's tag.
+    others = '"tool_name": ' in text or "<function=" in text
+    if not others and ("<|python_tag|>" in text or '"parameters": ' in text):
         return LLAMA3
     return GENERIC

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,9 @@ Message = dict[str, Any]
 
 # Templates, and what hides control tokens from them, go into a value level by level.
 _DEEPEST = 100
+
+# Letters and digits of a call's id, where a template counts them.
+_SHORT = 9
 
 
 def has_tools(messages: Sequence[Mapping[str, Any]]) -> bool:
@@ -67,6 +71,33 @@ def arguments_as_text(messages: Sequence[Message]) -> list[Message]:
 def _as_text(call: Message) -> Message:
     function = call["function"]
     return {**call, "function": {**function, "arguments": arguments_text(function["arguments"])}}
+
+
+def with_short_ids(messages: Sequence[Message]) -> list[Message]:
+    """``messages`` with ids of calls of nine letters and digits, which is all some templates take.
+
+    The same id always gives the same one, so that a longer chat extends a shorter one.
+    """
+    return [_with_short_ids(message) for message in messages]
+
+
+def _with_short_ids(message: Message) -> Message:
+    copy = dict(message)
+    if "tool_calls" in copy:
+        copy["tool_calls"] = [
+            {**call, "id": short_id(str(call.get("id", place)))}
+            for place, call in enumerate(copy["tool_calls"])
+        ]
+    if copy.get("tool_call_id") is not None:
+        copy["tool_call_id"] = short_id(copy["tool_call_id"])
+    return copy
+
+
+def short_id(ident: str) -> str:
+    """``ident`` where it has nine letters and digits, else nine that stand for it."""
+    if len(ident) == _SHORT and ident.isascii() and ident.isalnum():
+        return ident
+    return hashlib.blake2b(ident.encode()).hexdigest()[:_SHORT]
 
 
 def arguments_text(arguments: object) -> str:

@@ -3,8 +3,9 @@
 The tools are described in the system message, calls and results are written into messages the
 template does know:
 
-- the system message (one is put in front if there is none) ends with ``INSTRUCTION``, in which
-  every tool stands on a line of its own as JSON: name, description, parameters;
+- the system message (one is put in front if there is none; where the template has no such role,
+  the user's first message begins with it) ends with ``INSTRUCTION``, in which every tool stands on
+  a line of its own as JSON: name, description, parameters;
 - a call is ``<tool_call>``, a line with ``{"name": ..., "arguments": {...}}``, ``</tool_call>``;
 - a result is a message of role ``tool`` if the template has that role, else of role ``user`` with
   the result between ``<tool_response>`` and ``</tool_response>``.
@@ -36,8 +37,13 @@ Message = dict[str, Any]
 _WRITTEN = ("tool_calls", "content")
 
 
-def with_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Message]:
-    """``messages`` with the tools in their system message."""
+def with_tools(
+    messages: Sequence[Message], tools: Sequence[Tool], *, system_role: bool = True
+) -> list[Message]:
+    """``messages`` with the tools in their system message.
+
+    Without a ``system_role`` in the template, the first message of a user begins with them.
+    """
     lines = "\n".join(_described(tool) for tool in tools)
     text = INSTRUCTION.format(tools=lines)
     rest = list(messages)
@@ -45,7 +51,10 @@ def with_tools(messages: Sequence[Message], tools: Sequence[Tool]) -> list[Messa
         first = rest.pop(0)
         text = f"{first['content']}\n\n{text}" if first["content"] else text
         return [{**first, "content": text}, *rest]
-    return [{"role": "system", "content": text}, *rest]
+    if system_role:
+        return [{"role": "system", "content": text}, *rest]
+    first = rest.pop(0) if rest and rest[0]["role"] == "user" else {"role": "user", "content": ""}
+    return [{**first, "content": f"{text}\n\n{first['content']}".rstrip("\n")}, *rest]
 
 
 def in_plain_messages(

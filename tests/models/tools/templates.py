@@ -50,3 +50,27 @@ DEEPSEEK = """\
 + '<\uff5ctool▁call▁end\uff5c><\uff5ctool▁calls▁end\uff5c>' }}{% endfor %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% if thinking is defined and thinking %}<think>{% else %}</think>{% endif %}{% endif %}"""
+
+# Ids of calls have nine letters and digits, or the chat is refused.
+MISTRAL = """\
+{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}\
+{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]\
+{% elif m.role == 'tool' %}{% if m.tool_call_id | length != 9 %}\
+{{ raise_exception('nine, please') }}{% endif %}\
+[TOOL_RESULTS]{{ m.tool_call_id }}: {{ m.content }}[/TOOL_RESULTS]\
+{% elif m.tool_calls %}[TOOL_CALLS][{% for call in m.tool_calls %}\
+{% if call.id | length != 9 %}{{ raise_exception('nine, please') }}{% endif %}\
+{{ (call.function | tojson)[:-1] + ', "id": "' + call.id + '"}' }}\
+{{ ', ' if not loop.last else '' }}{% endfor %}]<|im_end|>\
+{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"""
+
+# Knows a user and a model.
+NO_SYSTEM = """\
+{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}\
+{% for m in messages %}<|im_start|>{{ m.role }}
+{{ m.content }}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+# One of those that a model has beside its usual one: nothing without tools.
+TOOLS_ONLY = "{% for tool in tools %}{{ tool | tojson }}{% endfor %}" + HERMES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,14 @@ import pytest
 from agentspark.errors import InvalidRequestError
 from agentspark.models import ChatTokenizer
 from agentspark.models.tools.call import said
-from agentspark.models.tools.formats import DEEPSEEK_PLAIN, GENERIC, HERMES, MISTRAL, tool_format
+from agentspark.models.tools.formats import (
+    DEEPSEEK_PLAIN,
+    GENERIC,
+    HERMES,
+    LLAMA3,
+    MISTRAL,
+    tool_format,
+)
 from agentspark.models.tools.tool import read_tools
 from tests.models.tools import templates
 
@@ -66,6 +74,16 @@ def test_formats_are_known_by_their_templates() -> None:
     assert tool_format(None) is GENERIC
 
 
+def test_calls_of_other_formats_are_not_taken_for_llama_3s() -> None:
+    tools = '{% for tool in tools %}{"name": "x", "parameters": {{ tool }}}{% endfor %}'
+    for more in (
+        '[{"tool_name": "a", "parameters": {}}]',
+        "<|python_tag|> <function=a>{}</function>",
+    ):
+        assert tool_format(tools) is LLAMA3
+        assert tool_format(tools + more) is GENERIC
+
+
 @pytest.mark.parametrize("template", ["HERMES", "OPENED", "PLAIN_ROLES", None])
 def test_typed_controls_in_tools_and_results_stay_text(hf: Any, template: str | None) -> None:
     text = hf.chat_template if template is None else getattr(templates, template)
@@ -116,6 +134,40 @@ def test_a_template_that_takes_arguments_as_text_gets_text(hf: Any) -> None:
         messages = [user("a"), {"role": "assistant", "content": "Yes."}, user("b")]
         longer = tokenizer.encode_chat(messages, arguments=thinking)
         assert longer[: len(prompt) + len(generated)] == [*prompt, *generated]
+
+
+def test_ids_are_short_where_a_template_takes_no_others(hf: Any) -> None:
+    with templated(hf, templates.MISTRAL) as tokenizer:
+        chat = [user("a"), call("{}", "call_" + 24 * "0"), result("b", "call_" + 24 * "0")]
+        ids = tokenizer.encode_chat(chat, tools=TOOLS)
+        longer = [*chat, call("{}", "123abcDEF"), result("c", "123abcDEF")]
+        text = tokenizer.decode(tokenizer.encode_chat(longer, tools=TOOLS))
+        assert text.startswith(tokenizer.decode(ids))
+        first, second = re.findall(r"\[TOOL_RESULTS\](\w{9}): ", text)
+        assert second == "123abcDEF"
+        assert text.count(first) == text.count(second) == 2
+    with templated(hf, templates.HERMES) as tokenizer:
+        assert not tokenizer._short_ids
+
+
+def test_tools_are_told_to_the_user_where_there_is_no_system_role(hf: Any) -> None:
+    with templated(hf, templates.NO_SYSTEM) as tokenizer:
+        text = tokenizer.decode(tokenizer.encode_chat([user("Hello.")], tools=TOOLS))
+        told = tokenizer.decode(
+            tokenizer.encode_chat([call("{}"), result("b"), user("c")], tools=TOOLS)
+        )
+    assert text.startswith("user\nYou can use these tools:")
+    assert text.endswith("say it in plain words.\n\nHello.\nassistant\n")
+    assert told.startswith("user\nYou can use these tools:")
+    assert "say it in plain words.\nassistant\n<tool_call>" in told
+
+
+def test_a_template_for_chats_with_tools_alone_stops_no_one_from_loading(hf: Any) -> None:
+    with templated(hf, templates.TOOLS_ONLY) as tokenizer:
+        assert tokenizer.end_token_ids() == {END}
+        assert tokenizer.encode_chat([user("a")], tools=TOOLS)
+        with pytest.raises(InvalidRequestError, match="not iterable"):
+            tokenizer.encode_chat([user("a")])
 
 
 def test_the_generic_prompt_names_the_tools_and_writes_calls_and_results(hf: Any) -> None:
