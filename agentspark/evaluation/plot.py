@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentspark.evaluation.results import ALL_KINDS, Evaluation
+from agentspark.evaluation.results import ALL_KINDS, Evaluation, not_written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,10 @@ _SUFFIXES = (".png", ".svg")
 
 
 def draw(found: Evaluation, folder: Path) -> list[Path]:
-    """Write ``evaluation.png`` and ``evaluation.svg``, a row of plots for each temperature."""
+    """Write ``evaluation.png`` and ``evaluation.svg``, a row of plots for each temperature.
+
+    Raises ``ConfigError`` where they cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -32,7 +35,10 @@ def draw(found: Evaluation, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{STEM}{suffix}" for suffix in _SUFFIXES]
     for path in paths:
-        figure.savefig(path, dpi=150)
+        try:
+            figure.savefig(path, dpi=150)
+        except OSError as error:
+            raise not_written(path, error) from error
     return paths
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from agentspark.errors import ConfigError
 from agentspark.files import write_text
 from agentspark.trace.environment import Environment
 
@@ -122,7 +123,17 @@ class Evaluation(_Frozen):
         return sorted({score.kind for score in self.scores} - {ALL_KINDS})
 
     def write(self, folder: Path) -> Path:
-        """Write ``evaluation.json``, whole or not at all."""
+        """Write ``evaluation.json``, whole or not at all; ``ConfigError`` where it cannot be."""
         path = folder / FILE_NAME
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        try:
+            write_text(path, self.model_dump_json(indent=1) + "\n")
+        except OSError as error:
+            raise not_written(path, error) from error
         return path
+
+
+def not_written(path: Path, error: OSError) -> ConfigError:
+    """The error for a result that could not be written to ``path``."""
+    return ConfigError(
+        f"{path} cannot be written ({error.strerror}): free some disk, or give another folder."
+    )

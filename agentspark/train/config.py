@@ -154,6 +154,8 @@ class OptimConfig:
             )
         if self.ema is not None and not 0.0 < self.ema < 1.0:
             raise ConfigError(f"ema={self.ema} cannot be used: give a decay between 0 and 1.")
+        if not -(1 << 63) <= self.seed < 1 << 63:
+            raise ConfigError(f"seed={self.seed} cannot be used: give a number of 64 bits.")
         if not 0.0 <= self.warmup < 1.0 or not 0.0 <= self.final_lr <= 1.0:
             raise ConfigError("warmup must be from 0 to below 1 and final_lr from 0 to 1.")
 

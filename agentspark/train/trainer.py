@@ -151,7 +151,10 @@ class Trainer:
         weights are being changed, and passes on.
         """
         if not self.split.train:
-            raise TrainError("there is no response to train on: give more prompts.")
+            raise TrainError(
+                "there is no response of two tokens or more to train on: give more prompts, or "
+                "let answers be longer (max_tokens)."
+            )
         meter = Meter(self.model.config.block_size)
         saved = measured = self.elapsed_s
         try:

@@ -237,6 +237,11 @@ def test_what_a_family_cannot_have_is_named(family, more, words):
         DrafterShape.of(family, **more)
 
 
+def test_a_seed_of_more_bits_than_a_generator_takes_is_told_at_once():
+    with pytest.raises(ConfigError, match="seed=9223372036854775808 cannot be used"):
+        OptimConfig(seed=1 << 63)
+
+
 def test_a_drafter_to_start_from_has_what_was_given(first: TrainConfig, tmp_path: Path):
     again = replace(first, init=first.out)
     for number, (given, words) in enumerate(

@@ -349,5 +349,5 @@ def test_a_step_has_the_responses_of_all_ranks(store, tmp_path: Path):
 
 def test_nothing_to_train_on_is_said(store, tmp_path: Path):
     store.entries = []
-    with pytest.raises(TrainError, match="no response"):
+    with pytest.raises(TrainError, match="no response of two tokens or more"):
         make(store, tmp_path / "run").run()
