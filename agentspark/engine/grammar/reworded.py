@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentspark.engine.grammar.closed import BRANCHES, LISTS, NAMED, ONE, target
+from agentspark.engine.grammar.conditions import NOTES, list_cases, list_needs, list_sets
 
 # The formats that JSON Schema defines. Any other is a note: validators know none by that name.
 _FORMATS = frozenset((
@@ -23,22 +24,20 @@ _NOTHING: dict[str, tuple[object, ...]] = {
     "unevaluatedProperties": (True, {}),
     "unevaluatedItems": (True, {}),
 }
-# What tells readers something, and forbids nothing.
-_NOTES = frozenset(("title", "description", "default", "examples", "$comment", "deprecated"))
 _PARTS = frozenset(("properties", "patternProperties"))
 
 Schema = Mapping[str, Any]
 
 
 def reworded(schema: Schema) -> dict[str, Any]:
-    """A copy without keywords that say nothing, and with ``anyOf`` for ``oneOf`` where it can be.
+    """A copy without keywords that say nothing, and with ``anyOf`` for others where it can be.
 
-    Branches of ``oneOf`` of which no two can hold at once need no counting. Where an object could
-    fit two, each of them forbids a property that the other one requires. Whatever validates against
-    the copy validates against ``schema``.
+    Conditions become alternatives (``conditions.py``). Branches of ``oneOf`` of which no two can
+    hold at once need no counting. Where an object could fit two, each of them forbids a property
+    that the other one requires. Whatever validates against the copy validates against ``schema``.
     """
-    copy: dict[str, Any] = _Rewording(schema).copy(schema)
-    return copy
+    copy = _Rewording(schema).copy(schema)
+    return {"type": []} if copy is False else dict(copy)
 
 
 class _Rewording:
@@ -52,7 +51,9 @@ class _Rewording:
         if not isinstance(schema, Mapping):
             return schema
         copy = {key: value for key, value in schema.items() if not _says_nothing(key, schema)}
-        for key in ONE:
+        if copy.get("not") == {} or copy.get("not") is True:
+            return False  # so zod writes what is never there
+        for key in (*ONE, "then", "else"):
             if key in copy:
                 copy[key] = self.copy(copy[key])
         for key in NAMED:
@@ -62,6 +63,9 @@ class _Rewording:
             if isinstance(copy.get(key), list | tuple):
                 copy[key] = [self.copy(value) for value in copy[key]]
         self._list_names(copy)
+        list_sets(copy, self._resolved)
+        list_cases(copy, self._resolved)
+        list_needs(copy)
         branches = self._apart(copy)
         if branches is not None and "anyOf" not in copy:
             del copy["oneOf"]
@@ -76,7 +80,7 @@ class _Rewording:
         told, value = schema.get("propertyNames"), schema.get("additionalProperties")
         if value is None or not isinstance(told, Mapping) or schema.keys() & _PARTS:
             return
-        names = {key: it for key, it in self._resolved(told).items() if key not in _NOTES}
+        names = {key: it for key, it in self._resolved(told).items() if key not in NOTES}
         if names.pop("type", "string") != "string":
             return
         listed = _values(names)

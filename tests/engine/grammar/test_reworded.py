@@ -111,12 +111,17 @@ def test_words_that_say_nothing_are_left_out(words: dict[str, Any]) -> None:
         {"properties": {name: True for name in ("format", "not", "if", "uniqueItems")}},
         {"enum": [{"uniqueItems": False}], "default": {"not": False}},
         {"uniqueItems": True},
+        {"type": "array", "uniqueItems": True, "items": {"type": "string"}},
+        {"type": "array", "uniqueItems": True, "items": {"enum": [1, 1.0]}},
+        {"type": "array", "uniqueItems": True, "items": {"enum": list("abcdefg")}},
+        {"type": "string", "not": {"const": "x"}},
+        {"type": "object", "dependentRequired": {name: ["x"] for name in "abcde"}},
         {"format": "regex"},
         {"if": True, "then": False},
         {"propertyNames": {"pattern": "^a"}},
         {"oneOf": 5, "items": 5, "properties": []},
     ],
-    ids=range(7),
+    ids=range(12),
 )
 def test_words_that_say_something_stay(schema: dict[str, Any]) -> None:
     assert reworded(schema) == schema
