@@ -36,6 +36,7 @@ def draw_rows(weights: Tensor, u: Sequence[float]) -> list[int]:
     """One token per row of ``weights`` ``[R, V]``, by inverse CDF summed in float64.
 
     A token of weight 0 is never drawn. Row ``r`` depends on its own weights and ``u[r]`` only.
+    Raises ``ValueError`` for weights that are not finite, of which no token could be told.
     """
     cdf = weights.cumsum(dim=1, dtype=torch.float64)
     total = cdf[:, -1:].contiguous()
@@ -43,6 +44,9 @@ def draw_rows(weights: Tensor, u: Sequence[float]) -> list[int]:
     # u * total can round up to total, where no token is left.
     at = torch.minimum(at, torch.nextafter(total, torch.zeros_like(total)))
     chosen: list[int] = torch.searchsorted(cdf, at, right=True).squeeze(1).tolist()
+    # Beyond the last token where the sum is no number.
+    if max(chosen, default=0) >= weights.shape[1]:
+        raise ValueError("the model's probabilities are not finite")
     return chosen
 
 

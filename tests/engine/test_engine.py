@@ -334,16 +334,19 @@ def test_margins_are_traced_with_outputs_that_may_part(
     assert record.output_margins == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("problem", ["nothing adds up", "probabilities are not finite"])
 def test_a_choice_that_fails_ends_its_own_request_alone(
-    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch
+    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch, problem: str
 ) -> None:
     alone = tiny_engine.generate(prompt(40), GREEDY).token_ids
     whole = choosing.probabilities
 
     def fails_in_the_middle(logits: torch.Tensor, params: list[SamplingParams]) -> torch.Tensor:
-        if params[0].temperature == 0.77:
-            raise ValueError("nothing adds up")
-        return whole(logits, params)
+        if params[0].temperature != 0.77:
+            return whole(logits, params)
+        if problem == "nothing adds up":
+            raise ValueError(problem)
+        return torch.full_like(logits, torch.nan)
 
     monkeypatch.setattr(choosing, "probabilities", fails_in_the_middle)
     others = [Request(prompt_token_ids=prompt(40), sampling=GREEDY) for _ in range(2)]
@@ -351,7 +354,7 @@ def test_a_choice_that_fails_ends_its_own_request_alone(
         prompt_token_ids=prompt(41), sampling=SamplingParams(temperature=0.77, max_tokens=8)
     )
     handles = [tiny_engine.submit(request) for request in (others[0], broken, others[1])]
-    with pytest.raises(RequestError, match=r"could not be chosen \(ValueError: nothing adds up\)"):
+    with pytest.raises(RequestError, match=rf"could not be chosen \(ValueError: .*{problem}\)"):
         handles[1].result(30)
     assert [handles[at].result(30).token_ids for at in (0, 2)] == [alone, alone]
     wait_until_idle(tiny_engine)
