@@ -141,7 +141,7 @@ def initial_drafter(init: Path | None, target: Target) -> Path:
         return init
     found = shipped_drafter(fingerprint_of(target))
     if found is None:
-        raise DrafterFormatError(f"No drafter ships for {target.name}: give a folder as init.")
+        raise DrafterFormatError(f"No drafter ships for {target.name}: give the folder of one.")
     return found
 
 

@@ -3,7 +3,8 @@
 llguidance encodes text that a grammar forces with the tokenizer as it is, which makes a control
 token of a text that spells one (``{"const": "<|im_end|>"}``) and then finds that the grammar does
 not allow it. Here such texts are encoded in two parts, so that they stay text; a grammar that
-means the token itself names it (``<[2]>``).
+means the token itself names it (``<[2]>``). So are texts that spell a token which was added to the
+tokenizer and not to the model (Gemma 3's of images): no token may come that the model cannot say.
 """
 
 from __future__ import annotations
@@ -19,17 +20,21 @@ if TYPE_CHECKING:
 
 
 class _PlainText:
-    """What llguidance asks of a tokenizer that is not its own: the tokens, and how to encode."""
+    """What llguidance asks of a tokenizer that is not its own: the tokens, and how to encode.
+
+    Of ``tables``, which may have more, the first ``vocab_size`` tokens.
+    """
 
     bos_token_id: int | None = None
 
-    def __init__(self, tables: LLTokenizer) -> None:
+    def __init__(self, tables: LLTokenizer, vocab_size: int) -> None:
         self._tables = tables
         self.eos_token_id: int = tables.eos_token
-        count = tables.vocab_size
-        self.tokens = [tables.decode_bytes([token]) for token in range(count)]
-        self.special_token_ids = [i for i in range(count) if tables.is_special_token(i)]
-        texts = {self.tokens[i].decode("utf-8", "replace") for i in self.special_token_ids}
+        known = [tables.decode_bytes([token]) for token in range(tables.vocab_size)]
+        special = [i for i in range(vocab_size) if tables.is_special_token(i)]
+        self.tokens, self.special_token_ids = known[:vocab_size], special
+        unsaid = [*special, *range(vocab_size, tables.vocab_size)]
+        texts = {known[i].decode("utf-8", "replace") for i in unsaid}
         spelled = sorted((re.escape(text) for text in texts if text), key=len, reverse=True)
         self._control = re.compile(f"({'|'.join(spelled)})") if spelled else None
 
@@ -69,8 +74,11 @@ class GrammarTables:
         from llguidance.hf import from_tokenizer
 
         ends = sorted(end_ids)
-        read = from_tokenizer(tokenizer, n_vocab=vocab_size, eos_token=ends)  # type: ignore[arg-type]
-        text = TokenizerWrapper(_PlainText(read))
+        known = vocab_size
+        if tokenizer.vocab_size <= vocab_size:
+            known = max(known, *(token + 1 for token in tokenizer.added_tokens_decoder), 0)
+        read = from_tokenizer(tokenizer, n_vocab=known, eos_token=ends)  # type: ignore[arg-type]
+        text = TokenizerWrapper(_PlainText(read, vocab_size))
         return cls(LLTokenizer(text, n_vocab=vocab_size, eos_token=ends), read)
 
     def encode(self, text: str) -> list[int]:

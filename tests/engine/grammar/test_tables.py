@@ -10,6 +10,7 @@ import pytest
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import Constraint
 from agentspark.engine.grammar.tables import GrammarTables
+from agentspark.models import ChatTokenizer
 from agentspark.sampling import bits
 
 VOCAB, END = 512, 2
@@ -51,6 +52,24 @@ def test_a_forced_text_that_spells_a_control_token_is_said_as_text(
     assert said[-1:] == [END] or state.complete
     assert tables.plain.decode_bytes([t for t in said if t != END]) == text.encode()
     assert not {0, 1} & set(said)
+
+
+def test_tokens_that_only_the_tokenizer_has_are_never_said(tiny_target_dir: Path) -> None:
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer
+
+    hf = AutoTokenizer.from_pretrained(tiny_target_dir)
+    hf.add_tokens([AddedToken("<img>", special=False), AddedToken("<end>", special=True)])
+    compiler = GrammarCompiler(ChatTokenizer(hf), VOCAB, [END])
+    state, said = compiler.state(Constraint.choice(["<img> and <end>"]), 100), []
+    while not state.complete and len(said) < 60:
+        row = state.rows()
+        assert row.shape == (1, VOCAB // 32)
+        said += state.advance([int(np.flatnonzero(bits.allowed(row, VOCAB)[0])[0])])
+    assert compiler.tables.plain.decode_bytes([t for t in said if t != END]) == b"<img> and <end>"
+    assert max(said) < VOCAB
+    with pytest.raises(ValueError, match="vocab"):
+        GrammarTables.of(hf, 24, [END])
 
 
 def test_only_a_grammar_that_names_a_control_token_gets_it(tables: GrammarTables) -> None:
