@@ -8,7 +8,12 @@ from typing import Literal
 # Whether an answer begins inside a section that the prompt opened, may open one, or may not.
 Beginning = Literal["inside", "optional", "none"]
 
-_MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"))
+_MARKS = (
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("<|channel>thought", "<channel|>"),  # Gemma 4
+)
 
 
 @dataclass(frozen=True, slots=True)

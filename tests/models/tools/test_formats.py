@@ -41,3 +41,14 @@ def test_reasoning_is_known_by_template_or_tokens() -> None:
     assert reasoning_format("a </think> b", set()) == ReasoningFormat("<think>", "</think>")
     assert reasoning_format(None, {"[THINK]", "[/THINK]"}) == ReasoningFormat("[THINK]", "[/THINK]")
     assert reasoning_format("{{ messages }}", {"<think>"}) is None
+
+
+@pytest.mark.parametrize(
+    ("end", "beginning"),
+    [("<|turn>model\n", "optional"), ("<|turn>model\n<|channel>thought\n<channel|>", "none")],
+)
+def test_gemma_4_reasons_in_a_channel(end: str, beginning: str) -> None:
+    form = reasoning_format("{{ '<|channel>thought\\n<channel|>' }}", set())
+    assert form is not None
+    assert form.beginning(end) == beginning
+    assert reasoning_format("<|channel|>analysis<|message|>", set()) is None
