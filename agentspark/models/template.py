@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from agentspark.common import common_prefix
@@ -129,10 +130,9 @@ def render_turns(
             _hollow(message, markers.turn(index)) if index in left else message
             for index, message in enumerate(messages)
         ]
-        try:
-            markup = template.render(hollow, add_generation_prompt)
-        except InvalidRequestError:
-            break  # a template that takes results only after calls it has seen
+        markup = template.attempt(hollow, add_generation_prompt)
+        if markup is None:
+            return _one_by_one(template, messages, add_generation_prompt, left, markers, plain)
         pieces, found = markers.split_turns(markup)
         if found != left:
             left = [index for index in left if found.count(index) == 1]
@@ -144,6 +144,35 @@ def render_turns(
             return Rendered(pieces, left, shown)
         del left[len(shown)]
     return Rendered([plain], [], [])
+
+
+def _one_by_one(
+    template: ChatTemplate,
+    messages: list[dict[str, Any]],
+    add_generation_prompt: bool,
+    turns: Sequence[int],
+    markers: Markers,
+    plain: str,
+) -> Rendered:
+    """The same for a template that refuses the chat without the calls of all these turns.
+
+    Mistral's insist on alternating roles and do not count messages with calls: each turn is put in
+    the place of its own alone. One that cannot be left out even so is not cut out.
+    """
+    found: list[tuple[int, int, int]] = []
+    for index in turns:
+        hollow = list(messages)
+        hollow[index] = _hollow(messages[index], markers.turn(index))
+        around = (template.attempt(hollow, add_generation_prompt) or "").split(markers.turn(index))
+        if len(around) != 2 or not plain.startswith(around[0]) or not plain.endswith(around[1]):
+            continue
+        begin, end = len(around[0]), len(plain) - len(around[1])
+        text, last = _own_text(messages[index]), found[-1][2] if found else 0
+        if last <= begin <= end and (text is None or plain[begin:end] in (text, text.strip())):
+            found.append((index, begin, end))
+    cuts = [0, *(at for _, begin, end in found for at in (begin, end)), len(plain)]
+    parts = [plain[begin:end] for begin, end in pairwise(cuts)]
+    return Rendered(parts[::2], [index for index, _, _ in found], parts[1::2])
 
 
 def _hollow(message: Mapping[str, Any], text: str) -> dict[str, Any]:

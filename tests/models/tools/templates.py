@@ -51,8 +51,12 @@ DEEPSEEK = """\
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% if thinking is defined and thinking %}<think>{% else %}</think>{% endif %}{% endif %}"""
 
-# Ids of calls have nine letters and digits, or the chat is refused.
+# Ids of calls have nine letters and digits, and roles take turns, calls and results left out, or
+# the chat is refused.
 MISTRAL = """\
+{% set told = namespace(count=0) %}{% for m in messages if m.role != 'tool' and not m.tool_calls %}\
+{% if (m.role == 'user') != (told.count % 2 == 0) %}{{ raise_exception('take turns') }}{% endif %}\
+{% set told.count = told.count + 1 %}{% endfor %}\
 {% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}\
 {% if m.role == 'user' %}[INST]{{ m.content }}[/INST]\
 {% elif m.role == 'tool' %}{% if m.tool_call_id | length != 9 %}\

@@ -214,6 +214,25 @@ def test_a_turn_with_calls_is_replayed_token_for_token(
         assert tokenizer.decode(longer[len(prompt) + len(generated) :]).count("text") == 1
 
 
+def test_calls_in_a_row_are_replayed_where_roles_take_turns(hf: Any) -> None:
+    with templated(hf, templates.MISTRAL) as tokenizer:
+        form, messages = tokenizer.tool_format, [user("a")]
+        for number in range(3):
+            prompt = tokenizer.encode_chat(messages, tools=TOOLS)
+            arguments = f'{{"path": "{number}"}}'
+            raw = form.head + "read" + form.middle + arguments + form.after + form.closing
+            generated = [token for letter in raw for token in tokenizer.encode(letter)]
+            tokenizer.remember(prompt, [*generated, END], raw, said("", [("read", arguments)]))
+            messages += [call(arguments, f"c{number}"), result("text", f"c{number}")]
+            longer = tokenizer.encode_chat(messages, tools=TOOLS)
+            assert longer[: len(prompt) + len(generated) + 1] == [*prompt, *generated, END]
+        # None can be cut out alone once there is an answer in words.
+        messages += [{"role": "assistant", "content": "b"}, user("c")]
+        text = tokenizer.decode(tokenizer.encode_chat(messages, tools=TOOLS))
+        assert text.endswith("text[/TOOL_RESULTS]b[INST]c[/INST]")
+        assert text.count('"arguments": {"path"') == 3
+
+
 def test_reasoning_left_out_by_the_client_comes_back(hf: Any) -> None:
     with templated(hf, templates.HERMES) as tokenizer:
         prompt = tokenizer.encode_chat([user("a")])
