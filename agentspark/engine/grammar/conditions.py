@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 # What tells readers something, and forbids nothing.
 NOTES = frozenset(("title", "description", "default", "examples", "$comment", "deprecated"))
@@ -177,5 +177,5 @@ def _among(value: object, values: Iterable[object]) -> bool:
     return any(type(value) is type(other) and value == other for other in values)
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
