@@ -84,8 +84,8 @@ class OutputText:
         pieces: list[tuple[int, str]] = []
         # Only a stop string can end a request inside a token's text; without one, all at once.
         # Reasoning is counted in tokens.
-        thinking = self.reader is not None and self.reader.thinking
-        size = 1 if self._has_stops or thinking else max(kept, 1)
+        counting = self.reader is not None and self.reader.counting
+        size = 1 if self._has_stops or counting else max(kept, 1)
         for start in range(0, kept, size):
             end = min(start + size, kept)
             pieces.append((end - start, self._stops.push(self._decode(tokens[start:end]))))

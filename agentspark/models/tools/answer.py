@@ -64,9 +64,9 @@ class AnswerReader:
         return self._parser.reasons
 
     @property
-    def thinking(self) -> bool:
-        """Whether the next text is reasoning, as far as is known."""
-        return self._parser.thinking
+    def counting(self) -> bool:
+        """Whether the next text is reasoning or may be, and tokens should come one by one."""
+        return self._parser.thinking or self._parser.undecided
 
     def push(self, text: str, tokens: int, *, last: bool) -> AnswerDelta:
         """Add the text of ``tokens`` tokens; ``last`` ends the answer."""

@@ -54,6 +54,11 @@ class AnswerParser:
         return self._state == self._thoughts
 
     @property
+    def undecided(self) -> bool:
+        """Whether it is not known yet if the answer begins with reasoning."""
+        return self._state == self._start
+
+    @property
     def unfinished(self) -> ToolCall | None:
         """The call whose arguments are not complete, as far as it has come."""
         if self._state != self._value or self._call is None:
