@@ -77,9 +77,9 @@ class Intake:
             else PositionNoise(params.seed, spec.vocab_size, spec.device),
             namespace=self._namespace(request, uses_drafter),
             uses_drafter=uses_drafter,
-            # Not of ``prompt``: that list grows by what is said, which the copies are told.
+            # A copy of ``prompt``: that list grows by what is said, which the copies are told.
             copies=self._copies.open(
-                request.prompt_token_ids, self._scope(request), request.prediction
+                tuple(prompt), self._scope(request), list(map(int, request.prediction))
             )
             if request.options.speculation in ("auto", "suffix")
             else None,

@@ -106,6 +106,19 @@ def test_numbers_of_numpy_are_numbers(tiny_engine: Engine) -> None:
     assert done.counts.rounds and done.counts.verified_tokens <= done.counts.rounds
 
 
+def test_what_is_said_is_of_plain_numbers_whatever_it_was_copied_from(tiny_engine: Engine) -> None:
+    tokens = list(np.array([5, 9, 31, 7, 5, 9]))
+    said = tiny_engine.generate([5, 9, 31, 7, 5, 9], GREEDY).token_ids
+    request = Request(
+        prompt_token_ids=tokens, prediction=list(np.array(said)), sampling=GREEDY,
+        options=RequestOptions(speculation="suffix", verify="full"),
+    )  # fmt: skip
+    done = tiny_engine.submit(request).result(30)
+    assert done.counts.accepted_tokens
+    assert done.token_ids == said
+    assert {type(token) for token in done.token_ids} == {int}
+
+
 def test_a_prediction_from_another_vocabulary_is_refused(tiny_engine: Engine) -> None:
     request = Request(prompt_token_ids=[5], prediction=[7, 99_999], sampling=GREEDY)
     with pytest.raises(InvalidRequestError) as caught:
