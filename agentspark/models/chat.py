@@ -45,6 +45,7 @@ class ChatTokenizer(TextTokenizer):
         # Tokens such as <tool_response> are no control tokens by name but the template writes
         # them: an assistant may spell them, others may not.
         marks = {name for name in names if not name.isspace() and name in template}
+        self._marks = marks - set(self.controls)
         self._control_pattern = any_of(set(self.controls))
         self._mark_pattern = any_of({*self.controls, *marks})
         self.tool_format: ToolFormat = tool_format(template)
@@ -220,8 +221,11 @@ class ChatTokenizer(TextTokenizer):
         """Token ids of markup in which typed control tokens are placeholders."""
         ids: list[int] = []
         for text, typed in markers.split_controls(rendered):
-            encode = self._encode_start if first and not ids else self._encode_middle
-            ids += encode(text, markup=not typed)
+            # A tokenizer makes a token of its mark wherever one is spelled in one piece.
+            apart = typed and text in self._marks
+            for part in (text[:-1], text[-1:]) if apart else (text,):
+                encode = self._encode_start if first and not ids else self._encode_middle
+                ids += encode(part, markup=not typed)
         return ids
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +79,24 @@ def test_typed_control_tokens_stay_text_in_other_fields(byte_level: Any) -> None
     finally:
         hf.chat_template = template
     assert ids.count(END) == 1 and ids[-1] == END
+
+
+def test_typed_marks_of_a_template_stay_text_but_the_assistants(tiny_target_dir: Path) -> None:
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer
+
+    hf = AutoTokenizer.from_pretrained(tiny_target_dir)
+    hf.add_tokens([AddedToken("</result>", special=False, normalized=False)])
+    hf.chat_template = (
+        "{% for m in messages %}{{ m.content }}{% if m.role == 'tool' %}</result>{% endif %}"
+        "<|im_end|>{% endfor %}"
+    )
+    mark = hf.convert_tokens_to_ids("</result>")
+    tokenizer = ChatTokenizer(hf)
+    for role, count in (("user", 0), ("system", 0), ("tool", 1), ("assistant", 1)):
+        ids = tokenizer.encode_chat([{"role": role, "content": "x</result>y"}])
+        assert ids.count(mark) == count, role
+        assert tokenizer.decode(ids).startswith("x</result>y")
 
 
 def test_private_use_characters_survive(byte_level: Any) -> None:
