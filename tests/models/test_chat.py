@@ -85,7 +85,7 @@ def test_typed_marks_of_a_template_stay_text_but_the_assistants(tiny_target_dir:
     from tokenizers import AddedToken
     from transformers import AutoTokenizer
 
-    hf = AutoTokenizer.from_pretrained(tiny_target_dir)
+    hf: Any = AutoTokenizer.from_pretrained(tiny_target_dir)
     hf.add_tokens([AddedToken("</result>", special=False, normalized=False)])
     hf.chat_template = (
         "{% for m in messages %}{{ m.content }}{% if m.role == 'tool' %}</result>{% endif %}"
