@@ -45,11 +45,13 @@ class ChatTokenizer(TextTokenizer):
         # Tokens such as <tool_response> are no control tokens by name but the template writes
         # them: an assistant may spell them, others may not.
         marks = {name for name in names if not name.isspace() and name in template}
-        self._marks = marks - set(self.controls)
         self._control_pattern = any_of(set(self.controls))
         self._mark_pattern = any_of({*self.controls, *marks})
         self.tool_format: ToolFormat = tool_format(template)
         self.reasoning_format: ReasoningFormat | None = reasoning_format(template, names)
+        # The generic prompt shows its own as the model will write them.
+        shown = "" if self.tool_format.native else "".join(self.tool_format.texts)
+        self._marks = {mark for mark in marks - set(self.controls) if mark not in shown}
 
     def template(
         self, tools: Sequence[Tool] = (), arguments: Mapping[str, Any] | None = None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agentspark.errors import InvalidRequestError
 from agentspark.models import ChatTokenizer
+from agentspark.models.tools.tool import read_tools
 
 CONTROLS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 START, END = 1, 2
@@ -97,6 +98,22 @@ def test_typed_marks_of_a_template_stay_text_but_the_assistants(tiny_target_dir:
         ids = tokenizer.encode_chat([{"role": role, "content": "x</result>y"}])
         assert ids.count(mark) == count, role
         assert tokenizer.decode(ids).startswith("x</result>y")
+
+
+def test_the_generic_prompt_shows_calls_in_the_tokens_they_are_written_in(
+    tiny_target_dir: Path,
+) -> None:
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer
+
+    hf: Any = AutoTokenizer.from_pretrained(tiny_target_dir)
+    hf.add_tokens([AddedToken("<tool_call>", special=False, normalized=False)])
+    hf.chat_template = hf.chat_template.replace("{% for", "{# tools: <tool_call><arg_key> #}{% for")
+    tokenizer = ChatTokenizer(hf)
+    assert not tokenizer.tool_format.native
+    tools = read_tools([{"type": "function", "function": {"name": "read"}}])
+    ids = tokenizer.encode_chat([user("a")], tools=tools)
+    assert ids.count(hf.convert_tokens_to_ids("<tool_call>")) == 1
 
 
 def test_private_use_characters_survive(byte_level: Any) -> None:
