@@ -227,7 +227,8 @@ def test_a_script_over_a_server_is_compared(served, tmp_path):
     assert [(row.run, row.step) for row in summary.steps] == [("agent", 1), ("agent", 2)]
     assert all(row.outputs_identical and row.prompts_identical for row in summary.steps)
     assert all(row.baseline.draft_tokens == 0 for row in summary.steps)
-    assert all(row.accelerated.draft_tokens > 0 for row in summary.steps)
+    ways = {arm: setup.options.speculation for arm, setup in summary.setup.items()}
+    assert ways == {"baseline": "off", "accelerated": "auto"}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
