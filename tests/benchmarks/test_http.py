@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
+
 import pytest
 
 from agentspark.trace.record import ARMS
 from benchmarks.bench import Settings
 from benchmarks.http import soak, streams, ttft
 from benchmarks.http.command import app
+from benchmarks.http.served import Process, in_process
 from benchmarks.http.soak import _gauges, _growth
 
 
-def test_first_tokens_are_taken_both_ways(settings: Settings) -> None:
+@pytest.fixture(scope="module")
+def server(settings: Settings) -> Iterator[Process]:
+    """For those that ask for one with nothing but their settings."""
+    with in_process(settings) as process:
+        yield process
+
+
+def test_first_tokens_are_taken_both_ways(
+    settings: Settings, server: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ttft, "in_process", {settings: nullcontext(server)}.__getitem__)
     found = ttft.measure(settings)
     assert found.name == "ttft"
     for name in ("in_process_ms", "over_http_ms"):
@@ -22,7 +36,7 @@ def test_first_tokens_are_taken_both_ways(settings: Settings) -> None:
 
 
 def test_a_short_soak_leaks_nothing_and_counts_every_end(settings: Settings) -> None:
-    leaks, hung, broken, memory = soak.measure(settings, minutes=0.1)
+    leaks, hung, broken, memory = soak.measure(settings, minutes=0.05)
     assert (leaks.value, hung.value, broken.value) == (0.0, 0.0, 0.0), broken.note
     ends = broken.figures["ends"]
     assert isinstance(ends, dict)
@@ -33,8 +47,9 @@ def test_a_short_soak_leaks_nothing_and_counts_every_end(settings: Settings) -> 
 
 
 def test_streams_are_compared_at_every_number(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, server: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(streams, "in_process", {settings: nullcontext(server)}.__getitem__)
     monkeypatch.setattr(streams, "_CHATS_EACH", 1)
     arms, *scales = streams.measure(settings)
     assert list(arms.figures) == ["1", "2", "4", "8", "16"]

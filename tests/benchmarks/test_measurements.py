@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,6 +26,7 @@ from benchmarks import (
     identical,
     overhead,
     plain,
+    reference,
     replay,
     scheduler,
     schemas,
@@ -70,17 +74,27 @@ def test_decode_reads_the_same_answers(bench: Bench) -> None:
     assert set(part(found, "speedups")) == {"first", "second"}
 
 
-def test_plain_writes_as_many_tokens_on_both_sides(bench: Bench) -> None:
-    found = plain.measure(bench)
+def test_plain_writes_as_many_tokens_on_both_sides(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as kept:
+        made: list[Reference] = []
+
+        def keep(*args: Any, **kwargs: Any) -> nullcontext[Reference]:
+            made.append(kept.enter_context(Reference(*args, **kwargs)))
+            return nullcontext(made[0])
+
+        monkeypatch.setattr(plain, "Reference", keep)
+        found = plain.measure(bench)
+        assert len(made[0].generate(bench.prompts[0].token_ids, 40).token_ids) == 40
     assert found.figures["prompts"] == ["first", "second"]
     ours, theirs = number(found, "engine_tokens_s"), number(found, "transformers_tokens_s")
     assert number(found, "total_ratio") == pytest.approx(ours / theirs)
-    target = bench.engine.target
-    with Reference(target.folder, dtype="float32", device="cpu", threads=1) as reference:
-        assert len(reference.generate(bench.prompts[0].token_ids, 40).token_ids) == 40
 
 
-def test_a_reference_that_dies_is_told(tmp_path: Path) -> None:
+def test_a_reference_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Something that fails with these arguments, without loading torch first.
+    monkeypatch.setattr(reference, "_serve", operator.index)
     with pytest.raises(RuntimeError, match="ended with 1"):
         Reference(tmp_path, dtype="float32", device="cpu", threads=1)
 

@@ -27,10 +27,10 @@ def test_greedy_output_is_the_same_however_it_is_asked_for():
         with openai.OpenAI(base_url=f"{served.url}/v1", api_key="none") as client:
             for prompt in PROMPTS:
                 messages = [{"role": "user", "content": prompt}]
-                plain = served.engine.chat(messages, SamplingParams(max_tokens=32), options=PLAIN)
+                plain = served.engine.chat(messages, SamplingParams(max_tokens=16), options=PLAIN)
                 for model in (MODEL, f"{MODEL}:baseline"):
                     answer = client.chat.completions.create(
-                        model=model, messages=messages, temperature=0, max_tokens=32
+                        model=model, messages=messages, temperature=0, max_tokens=16
                     )
                     assert answer.choices[0].message.content == plain.text
                     assert answer.usage.completion_tokens == plain.counts.completion_tokens
