@@ -22,6 +22,22 @@ if TYPE_CHECKING:
 # Processes of ``pytest -n`` share the cores, and so do the commands that they start.
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1)
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Where an engine has two threads, the one that waits must not take the core the other needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# The files that take longest, the longest first. Processes of ``pytest -n`` take whole files in
+# this order: whoever came upon one of these at the end would keep all others waiting.
+LONGEST = (
+    "adapters/langchain_dspark/test_standard_integration.py",
+    "engine/test_lossless.py",
+    "engine/test_real.py",
+    "drafting/test_families.py",
+    "engine/test_equivalence.py",
+    "engine/test_chat_tools.py",
+    "benchmarks/test_http.py",
+    "cli/test_comparisons.py",
+)
 
 # The machine may be busy: how long one example takes says nothing.
 settings.register_profile("agentspark", deadline=None)
@@ -45,7 +61,10 @@ CORPUS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked ``gpu`` where there is no CUDA device."""
+    """Put the longest files first; skip tests marked ``gpu`` where there is no CUDA device."""
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

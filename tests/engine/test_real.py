@@ -16,7 +16,7 @@ from agentspark.sampling.params import SamplingParams
 
 pytestmark = pytest.mark.real
 
-NEW = SamplingParams(max_tokens=40, ignore_eos=True)
+NEW = SamplingParams(max_tokens=24, ignore_eos=True)
 PLAIN = RequestOptions(speculation="off", share_prefix=False)
 SYSTEM = (
     "You are a careful assistant that works through files. Notes so far: the cache keeps keys and "
