@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from agentspark.errors import ArmFailedError, TraceWriteError
@@ -17,6 +19,8 @@ from agentspark.trace.record import Arm
 from agentspark.trace.runs import run_label
 
 _TAIL_LINES = 15
+# A log may be of any length, and a line of it too.
+_TAIL_BYTES = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,14 @@ def run_arm(
 
 
 def script_name(command: Sequence[str]) -> str:
-    """What to call the run: the Python file's name, or that of the program."""
-    scripts = [word for word in command if word.endswith(".py")]
-    return Path(scripts[0] if scripts else command[0]).stem
+    """What to call the run: the Python file's or module's name, or that of the program."""
+    python = any(Path(word).name.startswith("python") for word in command)
+    for before, word in pairwise(command):
+        if word.endswith(".py"):
+            return Path(word).stem
+        if before == "-m" and python:
+            return word
+    return Path(command[0]).stem
 
 
 def _run(command: Sequence[str], context: TraceContext, out: int, err: int) -> int:
@@ -101,8 +110,10 @@ def _ending(code: int) -> str:
 
 
 def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").rstrip().splitlines()
-    return "\n".join(lines[-_TAIL_LINES:])
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        text = file.read().decode(locale.getencoding(), errors="replace")
+    return "\n".join(text.rstrip().splitlines()[-_TAIL_LINES:])
 
 
 def _shown(command: Sequence[str]) -> str:

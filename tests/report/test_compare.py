@@ -158,6 +158,16 @@ def test_a_script_that_fails_in_one_arm(tmp_path, write_script):
     assert "accelerated-1.stderr.txt" in message
 
 
+def test_of_what_a_failing_script_printed_the_end_is_shown_however_much_it_was(
+    tmp_path, write_script
+):
+    floods = "import sys; sys.stderr.write('x' * 1_000_000 + '\\nno such tool'); sys.exit(2)"
+    with pytest.raises(ArmFailedError, match=r"no such tool$") as caught:
+        compare_script(write_script(floods), tmp_path)
+
+    assert len(str(caught.value)) < 10_000
+
+
 def test_a_script_that_is_killed(tmp_path, write_script):
     with pytest.raises(ArmFailedError, match="was ended by SIGKILL"):
         compare_script(
@@ -190,7 +200,13 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 @pytest.mark.parametrize(
     ("command", "name"),
-    [(["python", "-u", "work/my_agent.py", "x"], "my_agent"), (["/usr/bin/agent"], "agent")],
+    [
+        (["python", "-u", "work/my_agent.py", "x"], "my_agent"),
+        (["python", "my_agent.py", "-m", "x"], "my_agent"),
+        ([".venv/bin/python3", "-m", "team.agent", "notes.py"], "team.agent"),
+        (["/usr/bin/agent"], "agent"),
+        (["agent", "-m", "smollm2"], "agent"),
+    ],
 )
 def test_names_of_scripts(command, name):
     assert script_name(command) == name
