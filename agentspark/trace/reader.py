@@ -30,7 +30,7 @@ class TraceFile:
 
 
 def read_trace(path: str | Path) -> TraceFile:
-    """Read a whole trace file.
+    """Read a whole trace file, a line at a time: it may be larger than what its records take.
 
     Fields that this version does not know are skipped, so that files of a later agentspark with
     the same schema version stay readable. Raises ``TraceFormatError`` for a line that is not a
@@ -38,25 +38,30 @@ def read_trace(path: str | Path) -> TraceFile:
     """
     file = TraceFile(Path(path))
     try:
-        lines = file.path.read_bytes().split(b"\n")
+        with file.path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                _take(file, number, line.removesuffix(b"\n"))
     except OSError as error:
         raise TraceError(
             f"The trace file {path} cannot be read: {error.strerror}. Check the path."
         ) from error
-    for number, line in enumerate(lines, start=1):
-        # NUL bytes stand where a file had grown already and its data never reached the disk.
-        kept = line.strip(b"\0")
-        record = _parse(kept, f"{path}, line {number}") if kept.strip() else None
-        if record is not None:
-            file.records.append(record)
-        if len(kept) < len(line) or (record is None and kept.strip()):
-            file.torn_lines.append(number)
     return file
 
 
 def read_traces(paths: Iterable[str | Path]) -> list[TraceFile]:
     """Read several files; errors as in ``read_trace``."""
     return [read_trace(path) for path in paths]
+
+
+def _take(file: TraceFile, number: int, line: bytes) -> None:
+    """Enter one line of a file, its number from 1."""
+    # NUL bytes stand where a file had grown already and its data never reached the disk.
+    kept = line.strip(b"\0")
+    record = _parse(kept, f"{file.path}, line {number}") if kept.strip() else None
+    if record is not None:
+        file.records.append(record)
+    if len(kept) < len(line) or (record is None and kept.strip()):
+        file.torn_lines.append(number)
 
 
 def _parse(line: bytes, where: str) -> StepRecord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -30,6 +31,17 @@ def test_fields_of_a_later_version_are_skipped(tmp_path):
 def test_fields_that_do_not_exist_cannot_be_written():
     with pytest.raises(ValueError, match="mood"):
         StepRecord.model_validate({"id": "1", "model": "m", "started_at": NOW, "mood": "good"})
+
+
+def test_a_file_takes_no_more_memory_than_its_records(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    path.write_text((" " * 300_000 + "\r\n" + line()) * 20)
+    tracemalloc.start()
+    try:
+        assert len(read_trace(path).records) == 20
+        assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 4
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kept", ["", '{"schema_ver', line()[:-1]])
