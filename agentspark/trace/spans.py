@@ -158,9 +158,12 @@ def _call_attributes(call: StepRecord) -> Attributes:
 
 
 def _known(attributes: Mapping[str, object]) -> Attributes:
-    """The attributes that have a value: unknown is left out, never zero."""
+    """The attributes that have a value: unknown is left out, never zero.
+
+    A number that OTLP has no room for, as a seed may be, is written out.
+    """
     return {
-        name: value
+        name: str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
         for name, value in attributes.items()
         if isinstance(value, (str, int, float, list))
     }

@@ -106,6 +106,21 @@ def test_attributes_are_those_of_the_convention_and_unknown_ones_are_left_out() 
     }
 
 
+def test_a_seed_of_any_size_is_sent(
+    collector: Collector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (2**63 - 1, 2**64 - 1):
+        sampling = Sampling(temperature=1.0, top_p=1.0, seed=seed, max_tokens=16)
+        send(spans_of([call(1, run=None, id="a", sampling=sampling)]), collector.url)
+    sent = [request.resource_spans[0].scope_spans[0].spans[0] for request in collector.requests]
+    small, large = (
+        next(pair.value for pair in span.attributes if pair.key == "gen_ai.request.seed")
+        for span in sent
+    )
+    assert (small.int_value, large.string_value) == (2**63 - 1, str(2**64 - 1))
+    assert capsys.readouterr().err == ""
+
+
 def test_a_failed_call_is_an_error_of_no_length() -> None:
     failed = call(1, total_ms=None, error=Failure(type="KVCapacityError", message="too long"))
     root, span = spans_of([failed])
