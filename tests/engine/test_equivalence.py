@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,8 @@ from agentspark.sampling.params import SamplingParams
 PLAIN = RequestOptions(speculation="off", share_prefix=False)
 GREEDY = SamplingParams(max_tokens=48, ignore_eos=True)
 
+_plain: WeakKeyDictionary[Engine, dict[str, Completion]] = WeakKeyDictionary()
+
 
 def prompt(length: int, seed: int = 0) -> list[int]:
     """Random tokens with a repeated part, so that copies are proposed."""
@@ -30,7 +33,12 @@ def prompt(length: int, seed: int = 0) -> list[int]:
 
 
 def plain(engine: Engine, tokens: list[int], sampling: SamplingParams = GREEDY) -> Completion:
-    return engine.generate(tokens, sampling, options=PLAIN)
+    """The plain answer, which every way to speed it up is held against: it is made once."""
+    made = _plain.setdefault(engine, {})
+    asked = repr((tokens, sampling))
+    if asked not in made:
+        made[asked] = engine.generate(tokens, sampling, options=PLAIN)
+    return made[asked]
 
 
 @pytest.mark.parametrize("speculation", ["auto", "dspark", "suffix"])
