@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
 import pytest
 
 from agentspark.report import pair_records
@@ -16,6 +21,12 @@ from agentspark.report.statistics import (
     speedup,
     spread,
 )
+
+
+class Timed(NamedTuple):
+    """All that an interval asks of a call."""
+
+    total_ms: float
 
 
 def pairs_of(make_record, times):
@@ -95,7 +106,22 @@ def test_repetitions_of_one_step_do_not_narrow_the_interval(make_record):
     assert bootstrap_interval([[p] for p in pairs]) == bootstrap_interval([[p] * 5 for p in pairs])
 
 
+def test_the_interval_of_six_steps_holds_the_truth_about_as_often_as_it_says():
+    generator = np.random.default_rng(1)
+    held = 0
+    for _ in range(300):
+        slow, gain = generator.lognormal(0.0, 0.6, 6), generator.lognormal(0.7, 0.4, 6)
+        steps = [
+            [SimpleNamespace(baseline=Timed(a), accelerated=Timed(b))]
+            for a, b in zip(slow, slow / gain, strict=True)
+        ]
+        low, high = bootstrap_interval(steps)
+        held += low <= math.exp(0.7 - 0.4**2 / 2) <= high
+
+    assert held > 0.88 * 300
+
+
 def test_too_few_steps_have_no_interval(make_record):
-    steps = [[p] for p in pairs_of(make_record, [(1000.0, 500.0)] * 3)]
+    steps = [[p] for p in pairs_of(make_record, [(1000.0, 500.0)] * 4)]
 
     assert bootstrap_interval(steps) is None
