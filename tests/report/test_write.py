@@ -203,6 +203,16 @@ def test_a_plot_has_as_many_shapes_for_many_calls_as_for_few(make_both):
         assert abs(shapes[0] - shapes[1]) < 20
 
 
+def test_legends_name_the_phases_that_are_drawn(make_both):
+    phases = dict.fromkeys(("queue_ms", "prefill_ms", "decode_ms"))
+    untold = [record.model_copy(update=phases) for record in make_both()]
+    for records, drawn in ((make_both(), ["prefill", "decode"]), (untold, ["unaccounted"])):
+        page = render_html(summarize(records))
+        legends = re.findall(r'<div class="legend">(.*?)</div>', page)
+        # Of the timeline and of the steps; the first one explains more.
+        assert [re.findall(r"</i>(.*?)</span>", legend) for legend in legends[1:3]] == [drawn] * 2
+
+
 def test_unknown_measurements_are_dashes_and_break_nothing(make_both):
     unknown = dict.fromkeys(
         (
