@@ -142,6 +142,17 @@ def _same_work(pairing: Pairing) -> Iterator[Note]:
         )
 
 
+def _partly_priced(pairing: Pairing) -> Iterator[Note]:
+    for arm in ARMS:
+        costs = [getattr(pair, arm).cost for pair in pairing.compared]
+        unknown = sum(cost is None or cost.total is None for cost in costs)
+        if 0 < unknown < len(costs):
+            yield warning(
+                f"What {unknown} of {named(len(costs), 'call')} of the {arm} arm cost is unknown, "
+                "so its cost is too low: its token counts or its device were not recorded."
+            )
+
+
 def _warm_starts(pairing: Pairing) -> Iterator[Note]:
     repeats = {pair.repeat for pair in pairing.compared}
     warm = {
@@ -162,7 +173,7 @@ def _settings_value(name: str) -> Callable[[StepRecord], object]:
     return lambda record: getattr(record.options, name)
 
 
-_CHECKS = (_outputs, _missing, _settings, _plain_baseline, _same_work, _warm_starts)
+_CHECKS = (_outputs, _missing, _settings, _plain_baseline, _same_work, _partly_priced, _warm_starts)
 _MUST_AGREE: dict[str, Callable[[StepRecord], object]] = {
     "model": lambda record: record.model,
     "data type": _settings_value("dtype"),

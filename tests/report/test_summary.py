@@ -203,6 +203,16 @@ def test_prices_replace_recorded_costs(make_both):
     assert summary.arms["accelerated"].currency == "EUR"
 
 
+def test_a_cost_of_some_of_the_calls_is_told(make_both):
+    records = make_both()
+    untold = {"prompt_tokens": None, "cached_tokens": None, "completion_tokens": None}
+    records[1] = records[1].model_copy(update=untold)
+
+    (found,) = texts(summarize(records, prices=PriceTable(prompt=10.0)))
+
+    assert found.startswith("What 1 of 4 calls of the baseline arm cost is unknown")
+
+
 def test_calls_that_share_the_machine_pay_for_it_once(make_run):
     records = make_run("baseline", 3, tools_s=-1.0) + make_run("accelerated", 3, at_s=50)
 
