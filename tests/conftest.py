@@ -32,11 +32,18 @@ LONGEST = (
     "adapters/langchain_dspark/test_standard_integration.py",
     "engine/test_lossless.py",
     "engine/test_real.py",
+    "examples/test_frameworks.py",
     "drafting/test_families.py",
-    "engine/test_equivalence.py",
     "engine/test_chat_tools.py",
+    "engine/test_verify.py",
     "benchmarks/test_http.py",
+    "examples/test_code_reader.py",
+    "engine/test_equivalence.py",
     "cli/test_comparisons.py",
+    "test_readme.py",
+    "engine/test_real_tools.py",
+    "train/test_ranks.py",
+    "train/test_pipeline.py",
 )
 
 # The machine may be busy: how long one example takes says nothing.
