@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from agentspark.report.format import named
+from agentspark.report.clock import busy_seconds
+from agentspark.report.format import duration, named
 from agentspark.report.pairing import Pairing, StepPair
 from agentspark.report.setup import run_name
 from agentspark.report.summary import Note
@@ -12,6 +13,8 @@ from agentspark.trace.cost import PriceTable, device_kind
 from agentspark.trace.record import ARMS, Arm, StepRecord
 
 _NAMED = 3
+# Clocks are coarse, and a call's last moments are its engine's tidying up.
+_SHARED = 0.01
 
 
 def find_notes(pairing: Pairing) -> list[Note]:
@@ -142,6 +145,18 @@ def _same_work(pairing: Pairing) -> Iterator[Note]:
         )
 
 
+def _at_once(pairing: Pairing) -> Iterator[Note]:
+    arms = [[getattr(pair, arm) for pair in pairing.compared] for arm in ARMS]
+    both_s = busy_seconds(call for calls in arms for call in calls)
+    shared_s = sum(busy_seconds(calls) for calls in arms) - both_s
+    if shared_s > _SHARED * both_s:
+        yield warning(
+            f"Calls of both arms ran at the same time, for {duration(shared_s * 1e3)} of "
+            f"{duration(both_s * 1e3)}: where they shared a machine, each slowed the other. Run "
+            "the arms one after the other."
+        )
+
+
 def _partly_priced(pairing: Pairing) -> Iterator[Note]:
     for arm in ARMS:
         costs = [getattr(pair, arm).cost for pair in pairing.compared]
@@ -173,7 +188,16 @@ def _settings_value(name: str) -> Callable[[StepRecord], object]:
     return lambda record: getattr(record.options, name)
 
 
-_CHECKS = (_outputs, _missing, _settings, _plain_baseline, _same_work, _partly_priced, _warm_starts)
+_CHECKS = (
+    _outputs,
+    _missing,
+    _settings,
+    _at_once,
+    _plain_baseline,
+    _same_work,
+    _partly_priced,
+    _warm_starts,
+)
 _MUST_AGREE: dict[str, Callable[[StepRecord], object]] = {
     "model": lambda record: record.model,
     "data type": _settings_value("dtype"),

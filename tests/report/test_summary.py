@@ -203,6 +203,15 @@ def test_prices_replace_recorded_costs(make_both):
     assert summary.arms["accelerated"].currency == "EUR"
 
 
+def test_arms_that_ran_at_the_same_time_are_told(make_run):
+    records = make_run("baseline", 2) + make_run("accelerated", 2, at_s=0.5)
+
+    (found,) = texts(summarize(records))
+
+    # From 0.5 to 0.75 s, and nothing of the second call, which ran from 1.25 to 1.5 s.
+    assert found.startswith("Calls of both arms ran at the same time, for 250 ms of 2.25 s")
+
+
 def test_a_cost_of_some_of_the_calls_is_told(make_both):
     records = make_both()
     untold = {"prompt_tokens": None, "cached_tokens": None, "completion_tokens": None}
