@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -175,6 +176,7 @@ Tree = Callable[[tuple[int, ...]], Tensor]
 def random_tree(seed: int, vocab: int, sharpness: float) -> Tree:
     """A distribution after every prefix; some tokens have none of it."""
 
+    @functools.cache
     def after(prefix: tuple[int, ...]) -> Tensor:
         place = sum((token + 1) * (vocab + 1) ** i for i, token in enumerate(prefix))
         generator = torch.Generator().manual_seed(seed * 1000 + place)
