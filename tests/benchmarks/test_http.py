@@ -35,6 +35,11 @@ def test_first_tokens_are_taken_both_ways(
         assert all(isinstance(time, float) and time > 0 for time in times)
 
 
+def test_an_answer_without_text_has_no_first_token() -> None:
+    assert ttft._first(0.0, ["", ""]) is None
+    assert ttft._first(0.0, ["", "a", "b"]) is not None
+
+
 def test_a_short_soak_leaks_nothing_and_counts_every_end(settings: Settings) -> None:
     leaks, hung, broken, memory = soak.measure(settings, minutes=0.05)
     assert (leaks.value, hung.value, broken.value) == (0.0, 0.0, 0.0), broken.note
