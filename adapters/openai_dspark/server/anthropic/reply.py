@@ -62,8 +62,7 @@ class MessageHead:
 
 
 def blocks_of(completion: Completion) -> list[SaidBlock]:
-    """What the model thought, said and calls; a call that was cut short has no input, and is left
-    out."""
+    """What the model thought, said and calls; a call that was cut short has no input to show."""
     blocks: list[SaidBlock] = []
     if completion.reasoning:
         blocks.append(SaidThinking(type="thinking", thinking=completion.reasoning, signature=""))
