@@ -180,7 +180,10 @@ def acceptance_plot(histogram: Sequence[int], mean: float | None) -> str:
 def _step_axis(axes: Axes, steps: Sequence[int]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=min(20, max(2, len(steps))), integer=True))
+    # A single step has one tick: where there had to be two, it would stand between fractions.
+    count = max(1, len(set(steps)))
+    ticks = MaxNLocator(nbins=min(20, max(2, count)), integer=True, min_n_ticks=min(2, count))
+    axes.xaxis.set_major_locator(ticks)
     axes.set_xlim(min(steps, default=0) - 0.7, max(steps, default=1) + 0.7)
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("step")

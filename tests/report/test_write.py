@@ -288,3 +288,11 @@ def test_the_table_fits_a_narrow_terminal(summary):
     assert all(len(line) <= 80 for line in text.splitlines())
     assert text.count("4.00×") == 7  # noqa: RUF001
     assert "…" in text
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_steps_are_whole_numbers_on_their_axis(make_both, steps):
+    plot = tokens_plot(summarize(make_both(steps=steps)))
+    ticks = re.findall(r">([0-9.]+)</text>", plot)
+    assert "1" in ticks
+    assert not any(tick.startswith("0.") for tick in ticks)
