@@ -10,8 +10,6 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from agentspark.engine.params import Labels
 from agentspark.errors import TraceWriteError
 from agentspark.trace.record import ARMS, Failure, Options, Sampling, StepRecord
@@ -75,7 +73,7 @@ class Account:
             error = None  # whoever has it all need not ask for the end
         try:
             return self._record(error)
-        except (ValidationError, ValueError) as problem:
+        except (ValueError, RecursionError) as problem:
             raise TraceWriteError(
                 f"The record of a call cannot be made: {problem}. The call is not affected."
             ) from problem

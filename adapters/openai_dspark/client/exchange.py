@@ -9,19 +9,26 @@ from typing import Any
 import httpx
 
 from agentspark.engine.params import Labels
+from agentspark.errors import RemoteStatusError
 from openai_dspark.client.account import Account, Generated
 from openai_dspark.client.events import DONE, EventDecoder
+from openai_dspark.client.failures import answer_of
 from openai_dspark.client.order import LABEL_HEADERS, Order
 from openai_dspark.client.responses_api import as_chat, begins, ended
 from openai_dspark.wire.chat_chunk import ChatChunk
 from openai_dspark.wire.chat_reply import ChatCompletion
 from openai_dspark.wire.completion_reply import TextCompletion
 
+# A server takes steps of fewer digits.
+_DIGITS = 10
 _ENDPOINTS = ("/chat/completions", "/completions", "/responses")
 
 
 class Exchange:
-    """What was asked, and what is answered to it, piece by piece. What is not understood passes."""
+    """What was asked, and what is answered to it, piece by piece. What is not understood passes.
+
+    ``failure`` is an error that the server told instead of an answer, or within it.
+    """
 
     def __init__(self, request: httpx.Request, body: Mapping[str, Any]) -> None:
         self._chat = request.url.path.endswith(_ENDPOINTS[0])
@@ -29,6 +36,7 @@ class Exchange:
         self._whole: list[bytes] | None = None if body.get("stream") else []
         self._decoder = EventDecoder()
         self.done = False
+        self.failure: RemoteStatusError | None = None
         self.account = Account(
             Order(
                 "POST",
@@ -46,7 +54,7 @@ class Exchange:
             return None
         try:
             body = json.loads(request.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return cls(request, body) if isinstance(body, dict) else None
 
@@ -70,17 +78,20 @@ class Exchange:
     def _read(self, content: bytes | str) -> None:
         try:
             reply = self._response(content) if self._responses else self._kind(content)
-        except (ValueError, LookupError, AttributeError, TypeError):
-            return  # no record is better than a broken call
+        except RemoteStatusError as error:
+            self.failure = self.failure or error
+            return
+        except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
+            return  # a record that lacks something is better than a broken call
         if reply is not None:
             self.account.add(reply)
 
     def _kind(self, content: bytes | str) -> Generated:
         if not self._chat:
-            return TextCompletion.model_validate_json(content)
+            return answer_of(TextCompletion, content)
         if self._whole is not None:
-            return ChatCompletion.model_validate_json(content)
-        return ChatChunk.model_validate_json(content)
+            return answer_of(ChatCompletion, content)
+        return answer_of(ChatChunk, content)
 
     def _response(self, content: bytes | str) -> ChatCompletion | None:
         known = json.loads(content)
@@ -101,4 +112,5 @@ def labels_in(headers: httpx.Headers) -> Labels:
         name: headers[header] for name, header in LABEL_HEADERS.items() if header in headers
     }
     step = found.pop("step", None)
-    return Labels(**found, step=int(step) if step and step.isdecimal() else None)
+    usable = step is not None and step.isascii() and step.isdecimal() and len(step) < _DIGITS
+    return Labels(**found, step=int(step) if step is not None and usable else None)

@@ -106,6 +106,7 @@ class _Watch:
         traced, self._traced = self._traced, None
         if isinstance(error, GeneratorExit) and self._exchange.done:
             error = None  # whoever has it all need not read the end
+        error = error or self._exchange.failure
         if traced is not None:
             self._tracing.write(traced, error)
 

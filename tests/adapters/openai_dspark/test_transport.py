@@ -13,7 +13,7 @@ from openai import AsyncOpenAI, OpenAI
 from agentspark.report import compare_script
 from agentspark.trace import read_trace
 from openai_dspark import AsyncTracingTransport, TracingTransport
-from openai_dspark.client.exchange import Exchange
+from openai_dspark.client.exchange import Exchange, labels_in
 
 from ..serving import MODEL
 
@@ -133,6 +133,28 @@ def test_what_breaks_is_recorded_as_broken(path):
         list(client.chat.completions.create(model="m", messages=CHAT, stream=True))
     (record,) = read_trace(path).records
     assert (record.finish_reason, record.error.type) == ("error", "ReadError")
+
+
+def test_an_error_within_a_stream_is_recorded_as_one(served, client, path):
+    late = {"x-agentspark-timeout": "0.3"}
+    with pytest.raises(openai.APIError):
+        list(
+            client.chat.completions.create(
+                **ASKED, messages=CHAT, max_tokens=2000, stream=True, extra_headers=late,
+                extra_body={"agentspark": {"verify": 0}},
+            )
+        )  # fmt: skip
+    assert served.settled()
+    (record,) = read_trace(path).records
+    assert not record.succeeded
+    assert (record.finish_reason, record.error.type) == ("error", "RemoteStatusError")
+
+
+def test_a_step_that_is_no_number_is_none():
+    for step in ("9" * 5000, "x", "", "²"):
+        headers = httpx.Headers({"x-agentspark-step": step}, encoding="utf-8")
+        assert labels_in(headers).step is None
+    assert labels_in(httpx.Headers({"x-agentspark-step": "7"})).step == 7
 
 
 @pytest.mark.parametrize(
