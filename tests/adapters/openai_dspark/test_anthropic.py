@@ -251,6 +251,8 @@ USE = {"type": "tool_use", "id": "1", "name": "look", "input": {}}
          "output_config.format.schema"),
         ({"output_config": {"effort": "high"}}, "output_config.effort"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}},
+         "output_config.effort"),
         ({"container": "c"}, "container"),
         ({"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}},
          "context_management.edits[0].type"),

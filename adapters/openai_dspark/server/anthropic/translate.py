@@ -131,6 +131,9 @@ def _thinking(body: AnthropicPrompt, thinks: str) -> dict[str, Any]:
     if wanted.type == "disabled":
         if thinks == "always":
             raise ApiError(400, "thinking: this model cannot be kept from it.", param="thinking")
+        if effort is not None:
+            param = "output_config.effort"
+            raise ApiError(400, f"{param}: there is none without thinking.", param=param)
         return {"reasoning_effort": "none"}
     if wanted.type == "enabled" and thinks == "never":
         raise ApiError(400, "thinking: this model does not think first.", param="thinking")
