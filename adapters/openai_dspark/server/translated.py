@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from openai_dspark.server.errors import ApiError
+
+Message = dict[str, Any]
 
 _MESSAGE = re.compile(r"^messages\[(\d+)\](?:\.(\w+))?(?:\[(\d+)\])?(?:\.(?:function\.)?(\w+))?")
 
@@ -22,6 +25,19 @@ class Place:
     whole: str
     fields: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+
+
+class TranslatedChat:
+    """The messages of a chat as they are made, and the place of each."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.places: list[Place] = []
+
+    def add(self, message: Message, place: Place) -> None:
+        """Append a message that stood at ``place``."""
+        self.messages.append(message)
+        self.places.append(place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

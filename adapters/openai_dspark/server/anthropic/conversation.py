@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from openai_dspark.server.errors import ApiError
-from openai_dspark.server.translated import Place
+from openai_dspark.server.translated import Message, Place, TranslatedChat
 from openai_dspark.wire.anthropic_blocks import (
     Block,
     TextBlock,
@@ -17,22 +16,16 @@ from openai_dspark.wire.anthropic_blocks import (
 )
 from openai_dspark.wire.anthropic_request import AnthropicMessage, AnthropicPrompt
 
-Message = dict[str, Any]
 
-
-class Conversation:
+class Conversation(TranslatedChat):
     """Builds the messages; a turn of the user may be several: each tool's result is one."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.places: list[Place] = []
 
     @classmethod
     def of(cls, body: AnthropicPrompt) -> Conversation:
         """The system's texts, if there are any, and the turns."""
         made = cls()
         if system := plain(body.system, "\n\n"):
-            made._add({"role": "system", "content": system}, Place("system", {"content": "system"}))
+            made.add({"role": "system", "content": system}, Place("system", {"content": "system"}))
         for index, turn in enumerate(body.messages):
             made._turn(turn, f"messages[{index}]")
         return made
@@ -40,7 +33,7 @@ class Conversation:
     def _turn(self, turn: AnthropicMessage, where: str) -> None:
         if isinstance(turn.content, str):
             place = Place(where, {"content": f"{where}.content"})
-            self._add({"role": turn.role, "content": turn.content}, place)
+            self.add({"role": turn.role, "content": turn.content}, place)
         elif turn.role == "assistant":
             self._assistant(turn.content, where)
         else:
@@ -53,7 +46,7 @@ class Conversation:
             if isinstance(block, TextBlock):
                 if said is None:
                     said = {"role": "user", "content": ""}
-                    self._add(said, Place(where, {"content": f"{where}.content"}))
+                    self.add(said, Place(where, {"content": f"{where}.content"}))
                 said["content"] += block.text
             elif isinstance(block, ToolResultBlock):
                 said = None
@@ -64,7 +57,7 @@ class Conversation:
                     "content": f"Error: {text}" if block.is_error else text,
                 }
                 fields = {"content": f"{at}.content", "tool_call_id": f"{at}.tool_use_id"}
-                self._add(message, Place(at, fields))
+                self.add(message, Place(at, fields))
             else:
                 raise _misplaced(at, block, "user")
 
@@ -85,11 +78,7 @@ class Conversation:
                 place.fields.setdefault("reasoning_content", at)
             else:
                 raise _misplaced(at, block, "assistant")
-        self._add(message, place)
-
-    def _add(self, message: Message, place: Place) -> None:
-        self.messages.append(message)
-        self.places.append(place)
+        self.add(message, place)
 
 
 def _misplaced(where: str, block: Block, role: str) -> ApiError:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from openai_dspark.server.translated import Place
+from openai_dspark.server.translated import Message, Place, TranslatedChat
 from openai_dspark.wire.response_items import (
     CallItem,
     CallOutputItem,
@@ -15,15 +13,12 @@ from openai_dspark.wire.response_items import (
 )
 from openai_dspark.wire.response_request import ResponseRequest
 
-Message = dict[str, Any]
 
-
-class Conversation:
+class Conversation(TranslatedChat):
     """Builds the messages; what the assistant thought, said and called in a row is one."""
 
     def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.places: list[Place] = []
+        super().__init__()
         self._turn: tuple[Message, Place] | None = None
 
     @classmethod
@@ -32,11 +27,9 @@ class Conversation:
         made = cls()
         if body.instructions:
             place = Place("instructions", {"content": "instructions"})
-            made._begin({"role": "system", "content": body.instructions}, place)
+            made.add({"role": "system", "content": body.instructions}, place)
         if isinstance(body.input, str):
-            made._begin(
-                {"role": "user", "content": body.input}, Place("input", {"content": "input"})
-            )
+            made.add({"role": "user", "content": body.input}, Place("input", {"content": "input"}))
             return made
         for index, item in enumerate(body.input):
             made._add(item, f"input[{index}]")
@@ -47,11 +40,11 @@ class Conversation:
             self._turn = None
             place = Place(where, {"content": f"{where}.output", "tool_call_id": f"{where}.call_id"})
             message = {"role": "tool", "tool_call_id": item.call_id, "content": plain(item.output)}
-            self._begin(message, place)
+            self.add(message, place)
         elif isinstance(item, MessageItem) and item.role != "assistant":
             self._turn = None
             message = {"role": item.role, "content": plain(item.content)}
-            self._begin(message, Place(where, {"content": f"{where}.content"}))
+            self.add(message, Place(where, {"content": f"{where}.content"}))
         else:
             self._add_to_turn(item, where)
 
@@ -66,7 +59,7 @@ class Conversation:
         again = isinstance(item, MessageItem) or (isinstance(item, ReasoningItem) and not called)
         if turn is None or (said and again):
             turn = self._turn = ({"role": "assistant", "content": None}, Place(where))
-            self._begin(*turn)
+            self.add(*turn)
         message, place = turn
         if isinstance(item, MessageItem):
             message["content"] = plain(item.content)
@@ -81,7 +74,3 @@ class Conversation:
             if text:
                 message["reasoning_content"] = message.get("reasoning_content", "") + text
                 place.fields.setdefault("reasoning_content", where)
-
-    def _begin(self, message: Message, place: Place) -> None:
-        self.messages.append(message)
-        self.places.append(place)
