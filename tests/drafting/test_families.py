@@ -22,7 +22,8 @@ from tests.family_drafters import GREEDY, SHAPES, FamilyDir, prompts
 
 PLAIN = RequestOptions(speculation="off", share_prefix=False)
 ALONE = RequestOptions(speculation="dspark", verify="full", share_prefix=False)
-SHORT = SamplingParams(max_tokens=12, ignore_eos=True)
+# Long enough that all of twelve requests decode together: they are prefilled one after another.
+LONG = SamplingParams(max_tokens=64, ignore_eos=True)
 SEEDED = SamplingParams(max_tokens=16, temperature=0.4, top_p=0.95, seed=7, ignore_eos=True)
 
 
@@ -87,7 +88,7 @@ def test_many_requests_get_few_drafts_unless_they_ask_for_more(engine: Engine) -
         lengths = drafted.setdefault(name, set())
         with engine.watch_drafts(lambda draft, _, __, seen=lengths: seen.add(len(draft))):
             handles = [
-                engine.submit(Request(prompt_token_ids=prompt, sampling=SHORT, options=options))
+                engine.submit(Request(prompt_token_ids=prompt, sampling=LONG, options=options))
                 for prompt in prompts(4) * 3
             ]
             for handle in handles:

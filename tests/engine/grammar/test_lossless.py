@@ -15,6 +15,7 @@ from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.sampling.draw import make_generator
 from agentspark.sampling.params import SamplingParams
+from tests.chance import worst_of_two
 
 DRAWS = 800
 PROMPT = list(range(40, 70))
@@ -50,10 +51,18 @@ def test_the_same_distribution(tiny_engine: Engine, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(intake, "make_generator", lambda seed: make_generator(next(seeds)))
     # Letters that the pruned draft vocabulary has and has not, forced parts, and three ends.
     constraint = Constraint.regex("(the|an?)[a-dw-z](, so it is)?!?")
-    plain, _ = sample(tiny_engine, constraint, RequestOptions(speculation="off"))
-    assert len(plain) > 8
-    for speculation in ("dspark", "auto"):
-        options = RequestOptions(speculation=speculation, verify="full")  # type: ignore[arg-type]
-        sped, accepted = sample(tiny_engine, constraint, options)
-        assert p_value(plain, sped) > 0.01
-        assert accepted > DRAWS
+    accepted = []
+
+    def p_values() -> tuple[float, ...]:
+        plain, _ = sample(tiny_engine, constraint, RequestOptions(speculation="off"))
+        assert len(plain) > 8
+        found = []
+        for speculation in ("dspark", "auto"):
+            options = RequestOptions(speculation=speculation, verify="full")  # type: ignore[arg-type]
+            sped, kept = sample(tiny_engine, constraint, options)
+            found.append(p_value(plain, sped))
+            accepted.append(kept)
+        return tuple(found)
+
+    assert worst_of_two(p_values) > 0.01
+    assert min(accepted) > DRAWS
