@@ -4,9 +4,10 @@ A decoding step reads every weight once, so on a processor without bfloat16 inst
 the time of reading them: in float16 they are half as long, and rounded eight times finer than in
 bfloat16. FBGEMM's kernels (https://github.com/pytorch/FBGEMM) widen them in registers.
 
-The kernels take rows in passes of a few. A pass of one or two rows sums in another order than a
-fuller one, so a row's bits depend on how many rows there are; what multiple of rows avoids that is
-a property of the processor's kernels, and is found out by asking them.
+The kernels take rows in passes of a few. With AVX2 a pass of one or two rows sums in another order
+than a fuller one, so a row's bits depend on how many rows there are; with AVX-512 all passes sum
+alike. What multiple of rows avoids the difference is a property of the processor's kernels, and is
+found out by asking them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-# FBGEMM's largest pass, in rows, with AVX2 and with AVX-512; 12 is two of the first.
-_PASSES = (6, 14, 12)
+# Any number of rows; FBGEMM's largest pass with AVX2 and with AVX-512; 12 is two of the first.
+_STEPS = (1, 6, 14, 12)
 _MOST_ROWS = 540
 _LARGEST = torch.finfo(torch.float16).max
 
@@ -71,14 +72,15 @@ def widen(model: nn.Module) -> None:
 def half_rows() -> int | None:
     """The number of rows whose multiples give every row the same bits; ``None`` if there is none.
 
-    Takes some milliseconds, once per process. There is none where torch lacks FBGEMM or its kernel.
+    Takes a fifth of a second at most, once per process. There is none where torch lacks FBGEMM or
+    its kernel.
     """
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         return None
     if not hasattr(torch.ops.quantized, "linear_dynamic_fp16"):
         return None
     layer, x = _example()
-    return next((rows for rows in _PASSES if _agree(layer, x, rows)), None)
+    return next((rows for rows in _STEPS if _agree(layer, x, rows)), None)
 
 
 @lru_cache(maxsize=1)
