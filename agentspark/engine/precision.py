@@ -24,10 +24,10 @@ def device_of(config: EngineConfig) -> str:
 def dtype_of(config: EngineConfig) -> Dtype:
     """The format that was asked for, or bfloat16 where the device computes in it.
 
-    A processor without instructions for it converts every weight in every product, and has no
-    packed kernels for it, which takes several times as long. There weights are kept in float16 if
-    it has the kernels for that, else in float32. Raises ``ConfigError`` where float16 is asked for
-    and cannot be had.
+    A processor without instructions for it converts every weight in every product, which takes
+    twice as long, several times where there are no packed kernels. There weights are kept in
+    float16 if it has the kernels for that, else in float32. Raises ``ConfigError`` where float16
+    is asked for and cannot be had.
     """
     # A device that is not known is the loader's to refuse.
     on_cpu = device_of(config).partition(":")[0] == "cpu"
@@ -38,8 +38,18 @@ def dtype_of(config: EngineConfig) -> Dtype:
         )
     if config.dtype is not None:
         return config.dtype
-    if not on_cpu or (
-        torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    ):
+    if not on_cpu or _cpu_computes_bfloat16():
         return "bfloat16"
     return "float16" if half_rows() else "float32"
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether torch has kernels for it that use the processor's own instructions."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    # oneDNN takes it with any AVX-512, and converts where there is no more than that.
+    if not torch.cpu._is_avx512_supported():
+        return True
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -17,16 +17,40 @@ from agentspark.errors import ConfigError
 from agentspark.models.half import fewest_half_rows, half_rows
 from agentspark.sampling.params import SamplingParams
 
+# What it has, as torch's questions name it.
+PROCESSORS = {
+    "AVX2": {"avx2"},
+    "AVX-512": {"avx512", "mkldnn_bf16"},
+    "AVX-512 with bfloat16": {"avx512", "avx512_bf16", "mkldnn_bf16"},
+    "AMX": {"avx512", "amx_tile", "mkldnn_bf16"},
+    "ARM with bfloat16": {"mkldnn_bf16"},
+    "ARM": set(),
+}
+
 
 @pytest.mark.parametrize(
-    ("native", "half", "dtype"),
-    [(True, 6, "bfloat16"), (False, 6, "float16"), (False, None, "float32")],
+    ("processor", "half", "dtype"),
+    [
+        ("AVX2", 6, "float16"),
+        ("AVX-512", 1, "float16"),
+        ("AVX-512 with bfloat16", 1, "bfloat16"),
+        ("AMX", 1, "bfloat16"),
+        ("ARM with bfloat16", None, "bfloat16"),
+        ("ARM", None, "float32"),
+    ],
 )
 def test_a_cpu_computes_in_what_it_is_good_at(
-    monkeypatch: pytest.MonkeyPatch, native: bool, half: int | None, dtype: str
+    monkeypatch: pytest.MonkeyPatch, processor: str, half: int | None, dtype: str
 ) -> None:
+    has = PROCESSORS[processor]
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    for what, where in (
+        ("mkldnn_bf16", torch.ops.mkldnn),
+        ("avx512", torch.cpu),
+        ("avx512_bf16", torch.cpu),
+        ("amx_tile", torch.cpu),
+    ):
+        monkeypatch.setattr(where, f"_is_{what}_supported", lambda what=what: what in has)
     monkeypatch.setattr(precision, "half_rows", lambda: half)
     assert dtype_of(EngineConfig(device="cpu")) == dtype
     assert dtype_of(EngineConfig(device="cpu", dtype="bfloat16")) == "bfloat16"
