@@ -1,9 +1,10 @@
 """How many query rows an exact tile holds: as many as the kernel treats like a few.
 
 The CPU's flash kernel works on blocks of 32 query rows for inputs of fewer than 192 rows and on
-blocks of 64 from there on, which takes about a seventh less time at a long prompt. In float32 some
-processors' matrix kernels treat a row by its place among the others, so that every row has to be
-attended alone, at twice the time and more. A row's bits must not depend on any of that, and whether
+blocks of 64 from there on, which takes about a seventh less time at a long prompt. Some processors'
+matrix kernels treat a row by its place among the others (in float32, and in bfloat16 where they
+have no instructions for it), so that every row has to be attended alone, at twice the time and
+more. A row's bits must not depend on any of that, and whether
 they do is a property of the kernels, so it is found out by asking them.
 """
 
@@ -36,19 +37,19 @@ def probe_heads(dtype: torch.dtype) -> int:
 def rows_share(dtype: torch.dtype, group: int, dim: int) -> bool:
     """Whether rows of one tile have the bits that each has in any other, alone too.
 
-    ``group`` query heads share a key head of ``dim``. Only float32 is asked, once per process, in
-    some tens of milliseconds; in bfloat16 they have on all processors seen.
+    ``group`` query heads share a key head of ``dim``. Takes some tens of milliseconds, a second
+    where the processor has no instructions for ``dtype``, once per process.
     """
-    if dtype != torch.float32:
-        return True
     generator = torch.Generator().manual_seed(0)
-    return all(_shares(group, dim, trial, generator) for trial in range(_SHARING_TRIALS))
+    return all(_shares(dtype, group, dim, trial, generator) for trial in range(_SHARING_TRIALS))
 
 
-def _shares(group: int, dim: int, trial: int, generator: torch.Generator) -> bool:
+def _shares(
+    dtype: torch.dtype, group: int, dim: int, trial: int, generator: torch.Generator
+) -> bool:
     """Whether some rows of a tile have the same bits without the others."""
     rows = max(TILE_ROWS // group, 2)
-    query, keys, values, mask = _tile(torch.float32, group, dim, rows, 1 + trial % 2, generator)
+    query, keys, values, mask = _tile(dtype, group, dim, rows, 1 + trial % 2, generator)
     count = 1 if trial % 4 == 0 else int(torch.randint(1, rows, (), generator=generator))
     first = int(torch.randint(rows - count + 1, (), generator=generator))
     places = torch.arange(first * group, (first + count) * group)

@@ -34,7 +34,6 @@ def test_rows_whose_bits_depend_on_the_others_share_no_tile(
 
     monkeypatch.setattr(rows_module, "scaled_dot_product_attention", by_place)
     assert not rows_share.__wrapped__(torch.float32, 1, DIM)
-    assert rows_share.__wrapped__(torch.bfloat16, 1, DIM), "is not asked"
     monkeypatch.setattr(rows_module, "rows_share", lambda *_: False)
     assert tile_rows.__wrapped__(torch.float32, 3, DIM) == TILE_ROWS
 
@@ -50,11 +49,11 @@ def test_a_kernel_whose_bits_differ_keeps_short_tiles(monkeypatch: pytest.Monkey
     assert tile_rows.__wrapped__(torch.bfloat16, 3, DIM) == TILE_ROWS
 
 
-@pytest.mark.parametrize("group", [1, 3, 4])
+@pytest.mark.parametrize(("group", "dim"), [(1, DIM), (3, DIM), (4, DIM), (4, 2 * DIM)])
 @pytest.mark.parametrize("rows", [40, 64, 150])
 @pytest.mark.parametrize("kind", ["bfloat16", "float32", "float32, row by row"])
 def test_a_prompt_has_the_bits_of_its_rows_read_one_after_the_other(
-    group: int, rows: int, kind: str, monkeypatch: pytest.MonkeyPatch
+    group: int, dim: int, rows: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kv_heads = 2
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
@@ -62,7 +61,7 @@ def test_a_prompt_has_the_bits_of_its_rows_read_one_after_the_other(
         monkeypatch.setattr(batch_module, "rows_share", lambda *_: False)
         monkeypatch.setattr(batch_module, "read_lengths", lambda *_: ReadLengths())
         monkeypatch.setattr(batch_module, "tile_rows", lambda *_: TILE_ROWS)
-    attended = ExactAttention(kv_heads, DIM, seed=rows, dtype=dtype)
+    attended = ExactAttention(kv_heads, dim, seed=rows, dtype=dtype)
     for context in (0, 37, 470, 900):
         queries = attended.queries(group * kv_heads, rows)
         whole = attended(queries, context)
