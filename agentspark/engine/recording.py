@@ -71,6 +71,7 @@ def _record(
         prompt_tokens=counts.prompt_tokens,
         cached_tokens=counts.cached_tokens,
         completion_tokens=counts.completion_tokens,
+        reasoning_tokens=counts.reasoning_tokens,
         rounds=counts.rounds,
         draft_tokens=counts.draft_tokens,
         verified_tokens=counts.verified_tokens,

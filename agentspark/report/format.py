@@ -46,6 +46,11 @@ def count(number: int | float | None) -> str:
     return UNKNOWN if number is None else f"{number:,.0f}"
 
 
+def output_tokens(completion: int | None, reasoning: int | None) -> str:
+    """``120``, or ``120 (80 reasoning)`` of a model that reasoned."""
+    return count(completion) + (f" ({count(reasoning)} reasoning)" if reasoning else "")
+
+
 def decimal(number: float | None, digits: int = 2) -> str:
     """``2.31``."""
     return UNKNOWN if number is None else f"{number:,.{digits}f}"

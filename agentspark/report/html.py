@@ -139,6 +139,7 @@ def _environment() -> Environment:
         times=shown.times,
         percent=shown.percent,
         count=shown.count,
+        output_tokens=shown.output_tokens,
         decimal=shown.decimal,
         money=shown.money,
     )

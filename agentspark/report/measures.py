@@ -25,6 +25,7 @@ _COUNTS = (
     "prompt_tokens",
     "cached_tokens",
     "completion_tokens",
+    "reasoning_tokens",
     "rounds",
     "draft_tokens",
     "verified_tokens",

@@ -30,6 +30,7 @@ class Measures(_Part):
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
     queue_ms: float | None = None
     prefill_ms: float | None = None
     ttft_ms: float | None = None

@@ -90,8 +90,9 @@ class StepRecord(_Part):
     of the run's previous call to the start of this one: tools, and the agent's own code.
 
     ``prefill_ms`` runs from admission to the first token, ``ttft_ms`` is queue plus prefill,
-    ``decode_ms`` runs from the first token to the last. ``rounds`` are target passes after the
-    prefill. ``accepted_histogram[k]`` counts the rounds that kept ``k`` drafts.
+    ``decode_ms`` runs from the first token to the last. ``reasoning_tokens`` are a part of
+    ``completion_tokens``, ``None`` also where the model does not reason. ``rounds`` are target
+    passes after the prefill. ``accepted_histogram[k]`` counts the rounds that kept ``k`` drafts.
     ``cache_break_position`` is where the prompt parts from that of the run's previous step,
     ``None`` where it extends it or there is none.
     ``prompt_hash`` and ``output_hash`` are ``token_hash`` of the ids, or ``text_hash`` where a
@@ -128,6 +129,7 @@ class StepRecord(_Part):
     prompt_tokens: Count | None = None
     cached_tokens: Count | None = None
     completion_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
     rounds: Count | None = None
     draft_tokens: Count | None = None
     verified_tokens: Count | None = None

@@ -146,6 +146,7 @@ def _call_attributes(call: StepRecord) -> Attributes:
             "gen_ai.usage.input_tokens": call.prompt_tokens,
             "gen_ai.usage.cache_read.input_tokens": call.cached_tokens,
             "gen_ai.usage.output_tokens": call.completion_tokens,
+            "gen_ai.usage.reasoning.output_tokens": call.reasoning_tokens,
             "gen_ai.conversation.id": _conversation(call),
             "error.type": error and error.type,
             "agentspark.record.id": call.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -33,12 +34,19 @@ def test_every_count_and_time_arrives(make_completion):
     assert (record.verified_tokens, record.accepted_tokens) == (11, 3)
     assert record.accepted_histogram == [1, 1, 1]
     assert record.accepted_length == 2.0
+    assert record.reasoning_tokens is None
     assert record.cache_break_position == 4
     assert (record.queue_ms, record.prefill_ms, record.ttft_ms) == (1.0, 200.0, 201.0)
     assert (record.decode_ms, record.total_ms) == (300.0, 501.0)
     assert record.ended_unix == pytest.approx(record.started_unix + 0.501)
     assert record.output_hash == token_hash([10, 11, 12, 13, 14, 15, 16])
     assert record.succeeded
+
+
+def test_reasoning_is_counted_where_the_model_reasons(make_completion):
+    for tokens in (0, 5):
+        counts = replace(make_completion().counts, reasoning_tokens=tokens)
+        assert from_completion(make_completion(counts=counts)).reasoning_tokens == tokens
 
 
 def test_unknown_times_stay_unknown(make_completion):

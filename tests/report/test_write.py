@@ -213,6 +213,20 @@ def test_legends_name_the_phases_that_are_drawn(make_both):
         assert [re.findall(r"</i>(.*?)</span>", legend) for legend in legends[1:3]] == [drawn] * 2
 
 
+def test_reasoning_is_shown_as_a_part_of_the_output(make_both):
+    def reasoned(tokens):
+        return summarize(r.model_copy(update={"reasoning_tokens": tokens}) for r in make_both())
+
+    for tokens in (None, 0):
+        summary = reasoned(tokens)
+        assert "reasoning)" not in render_html(summary) + render_markdown(summary)
+    summary = reasoned(3)
+    steps = len(summary.steps)
+    for text in (render_html(summary), render_markdown(summary)):
+        assert text.count("4 (3 reasoning)") >= steps
+        assert f"{4 * steps} ({3 * steps} reasoning)" in text
+
+
 def test_unknown_measurements_are_dashes_and_break_nothing(make_both):
     unknown = dict.fromkeys(
         (

@@ -73,8 +73,9 @@ def test_the_same_records_are_the_same_spans_also_when_the_file_has_grown() -> N
 def test_attributes_are_those_of_the_convention_and_unknown_ones_are_left_out() -> None:
     record = call(
         1, request_id="r", arm="accelerated", finish_reason="stop", ttft_ms=250.0,
-        prompt_tokens=10, cached_tokens=0, completion_tokens=9, rounds=4, accepted_tokens=4,
-        accepted_histogram=[1, 2, 1], drafter="d", options=Options(verify="auto", exact=True),
+        prompt_tokens=10, cached_tokens=0, completion_tokens=9, reasoning_tokens=5, rounds=4,
+        accepted_tokens=4, accepted_histogram=[1, 2, 1], drafter="d",
+        options=Options(verify="auto", exact=True),
         sampling=Sampling(temperature=0.0, top_p=1.0, seed=None, max_tokens=16),
     )  # fmt: skip
     found = dict(spans_of([record])[1].attributes)
@@ -93,6 +94,7 @@ def test_attributes_are_those_of_the_convention_and_unknown_ones_are_left_out() 
         "gen_ai.usage.input_tokens": 10,
         "gen_ai.usage.cache_read.input_tokens": 0,
         "gen_ai.usage.output_tokens": 9,
+        "gen_ai.usage.reasoning.output_tokens": 5,
         "gen_ai.conversation.id": "tidy",
         "agentspark.record.id": "tidy-accelerated-1",
         "agentspark.arm": "accelerated",
