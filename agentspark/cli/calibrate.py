@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentspark.cli.console import out, progress, say
-from agentspark.cli.options import DtypeOption, Model, Precision, Switch, engine_config
+from agentspark.cli.options import Device, DtypeOption, Model, Precision, Switch, engine_config
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
@@ -31,6 +31,7 @@ def calibrate(
     ] = False,
     seed: Annotated[int, typer.Option(help="Which prompts are drawn.")] = 0,
     dtype: DtypeOption = Precision.AUTO,
+    device: Device = None,
 ) -> None:
     """Fit a temperature and a bias per draft position on real rounds; save and judge them.
 
@@ -54,7 +55,7 @@ def calibrate(
         say(sentence)
     # Every other prompt is judged on: ordered by kind, so that both halves have as many of each.
     chosen = sorted(spread_over_kinds(files.prompts, limit, seed), key=lambda prompt: prompt.kind)
-    config = engine_config(exact=Switch.ON, dtype=dtype)
+    config = engine_config(exact=Switch.ON, dtype=dtype, device=device)
     with Engine.load(target, drafter=drafter, config=config) as engine, progress() as bar:
         task = bar.add_task("calibrate", total=len(chosen))
         fitting = _encoded(engine, chosen, max_tokens)

@@ -9,6 +9,7 @@ import typer
 
 from agentspark.cli.console import say
 from agentspark.cli.options import (
+    Device,
     Drafter,
     DtypeOption,
     Model,
@@ -40,6 +41,7 @@ def chat(
     seed: Annotated[int | None, typer.Option(help="Seed for sampling.")] = None,
     speculation: Annotated[Source, typer.Option(help="Where drafts come from.")] = Source.AUTO,
     dtype: DtypeOption = Precision.AUTO,
+    device: Device = None,
 ) -> None:
     """Talk to a model; answers go to stdout, their figures to stderr."""
     from agentspark.engine.engine import Engine
@@ -51,7 +53,7 @@ def chat(
     options = RequestOptions(speculation=speculation.value)
     sampling.validate()
     messages = [{"role": "system", "content": system}] if system else []
-    config = engine_config(exact=Switch.ON, dtype=dtype)
+    config = engine_config(exact=Switch.ON, dtype=dtype, device=device)
     with Engine.load(model, drafter=drafter_name(drafter), config=config) as engine:
         if prompt is not None:
             _answer(engine, [*messages, {"role": "user", "content": prompt}], sampling, options)

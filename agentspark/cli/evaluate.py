@@ -11,6 +11,7 @@ import typer
 from agentspark.cli.console import out as console
 from agentspark.cli.console import progress, say
 from agentspark.cli.options import (
+    Device,
     DtypeOption,
     Exact,
     Model,
@@ -51,6 +52,7 @@ def evaluate(
     ] = "full",
     exact: Exact = Switch.ON,
     dtype: DtypeOption = Precision.AUTO,
+    device: Device = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for evaluation.json, .png and .svg.")
     ] = None,
@@ -66,7 +68,7 @@ def evaluate(
     config = EvalConfig(
         target=target, contestants=parse_contestants(_names(drafter)), prompts=prompts,
         limit=limit, max_tokens=max_tokens, temperatures=parse_numbers(temperatures), seed=seed,
-        verify=parse_verify(verify), engine=engine_config(exact=exact, dtype=dtype),
+        verify=parse_verify(verify), engine=engine_config(exact=exact, dtype=dtype, device=device),
     )  # fmt: skip
     if out is not None:
         _check_out(out)

@@ -10,6 +10,7 @@ import typer
 
 from agentspark.cli.console import progress, say
 from agentspark.cli.options import (
+    Device,
     Drafter,
     DtypeOption,
     Exact,
@@ -58,6 +59,7 @@ def generate(
     share_prefix: Annotated[Switch, typer.Option(help="Reuse cached prefixes.")] = Switch.ON,
     exact: Exact = Switch.ON,
     dtype: DtypeOption = Precision.AUTO,
+    device: Device = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Prompts in flight at once.")] = 1,
     ignore_eos: IgnoreEos = False,
     trace: Trace = None,
@@ -84,7 +86,7 @@ def generate(
     lines = read_prompts(prompts)
     for line in lines:
         line.asked.over(sampling)  # what cannot be served is told before anything runs
-    config = engine_config(exact=exact, dtype=dtype)
+    config = engine_config(exact=exact, dtype=dtype, device=device)
     with (
         Engine.load(
             model, drafter=drafter_name(drafter), config=config, trace=trace,

@@ -65,6 +65,10 @@ DtypeOption = Annotated[
         "float16 (weights alone, all else in float32), else float32.",
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="cpu, cuda, or one of several as cuda:1; a GPU if there is one."),
+]
 TraceTokens = Annotated[
     bool,
     typer.Option(
@@ -102,11 +106,13 @@ def dtype_name(dtype: Precision) -> Dtype | None:
     return names[dtype]
 
 
-def engine_config(*, exact: Switch, dtype: Precision = Precision.AUTO) -> EngineConfig:
+def engine_config(
+    *, exact: Switch, dtype: Precision = Precision.AUTO, device: str | None = None
+) -> EngineConfig:
     """The engine settings that the command line can change."""
     from agentspark.config import EngineConfig
 
-    return EngineConfig(exact=exact is Switch.ON, dtype=dtype_name(dtype))
+    return EngineConfig(exact=exact is Switch.ON, dtype=dtype_name(dtype), device=device)
 
 
 def parse_numbers(value: str) -> tuple[float, ...]:

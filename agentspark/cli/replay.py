@@ -10,6 +10,7 @@ import typer
 from agentspark.cli.arms import arm_options, in_turn, parse_arms
 from agentspark.cli.console import progress
 from agentspark.cli.options import (
+    Device,
     Drafter,
     DtypeOption,
     Exact,
@@ -46,6 +47,7 @@ def replay(
     max_tokens: Annotated[int, typer.Option(help="Most tokens per step.")] = 128,
     exact: Exact = Switch.ON,
     dtype: DtypeOption = Precision.AUTO,
+    device: Device = None,
     repeats: Annotated[int, typer.Option(min=1, help="How often each transcript runs.")] = 1,
     trace_tokens: TraceTokens = False,
 ) -> None:
@@ -68,7 +70,7 @@ def replay(
     work = read_transcripts(transcripts)
     for transcript in work:
         transcript.asked.over(sampling)  # what cannot be served is told before anything runs
-    config = engine_config(exact=exact, dtype=dtype)
+    config = engine_config(exact=exact, dtype=dtype, device=device)
     with own_folder(out, "replay") as folder:
         trace = fresh_trace(folder, "replay.jsonl")
         with Engine.load(

@@ -12,6 +12,7 @@ import typer
 from agentspark.cli.console import say, working
 from agentspark.cli.extras import require
 from agentspark.cli.options import (
+    Device,
     Drafter,
     DtypeOption,
     Exact,
@@ -52,7 +53,6 @@ Temperature = Annotated[
     float, typer.Option(help="For requests that give none; the API's default is 1.")
 ]
 MaxTokens = Annotated[int, typer.Option(min=1, help="For chats that give none.")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU if there is one.")]
 LogFormat = Annotated[str, typer.Option(help="json or text.")]
 LogTexts = Annotated[bool, typer.Option("--log-texts", help="Also log prompts and answers.")]
 
@@ -108,8 +108,7 @@ def serve(
         log_texts=log_texts,
     )
     config = replace(
-        engine_config(exact=exact, dtype=dtype),
-        device=device,
+        engine_config(exact=exact, dtype=dtype, device=device),
         max_requests=max_requests,
         kv_tokens=kv_tokens,
     )

@@ -132,5 +132,6 @@ def test_an_engine_says_what_it_computes_in(tiny_target_dir: Path, cost_cache: P
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16", "float32"])
 def test_a_device_that_is_not_known_is_told(tiny_target_dir: Path, dtype: Dtype | None) -> None:
-    with pytest.raises(ConfigError, match="device='foo' is unknown"):
-        Engine.load(tiny_target_dir, config=EngineConfig(device="foo", dtype=dtype))
+    for device, problem in (("foo", "is unknown"), ("mps", "is not supported")):
+        with pytest.raises(ConfigError, match=f"device='{device}' {problem}"):
+            Engine.load(tiny_target_dir, config=EngineConfig(device=device, dtype=dtype))
