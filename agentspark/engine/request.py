@@ -67,8 +67,9 @@ class Request:
                 )
         if len(ids) >= max_context:
             raise ContextLengthError(
-                f"The prompt has {len(ids)} tokens and the context holds {max_context}: shorten it "
-                "so that at least one token can follow.",
+                # Agents that shorten their prompts know this error by the words of other servers.
+                f"The prompt is too long: it has {len(ids)} tokens, and this model's maximum "
+                f"context length is {max_context}: shorten it so that one token can follow.",
                 param="prompt_token_ids",
             )
 

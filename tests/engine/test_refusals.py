@@ -45,6 +45,14 @@ def test_bad_requests_are_refused_by_name(
     assert caught.value.param == names
 
 
+def test_a_prompt_too_long_is_refused_in_words_that_agents_know(tiny_engine: Engine) -> None:
+    """By these words, agents and gateways tell the prompts that they must shorten."""
+    with pytest.raises(ContextLengthError) as caught:
+        tiny_engine.generate([5] * 3000, GREEDY)
+    for words in ("prompt is too long", "this model's maximum context length is 2048", "3000"):
+        assert words in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
