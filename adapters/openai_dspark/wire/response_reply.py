@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from openai_dspark.wire.body import Reply
+from openai_dspark.wire.logprobs import ChatLogprob
 from openai_dspark.wire.metrics import Metrics
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 
 
 class OutputText(Reply):
-    """The text of a message."""
+    """The text of a message. As in chats, ``logprobs`` may have an answer's thoughts and markup."""
 
     type: Literal["output_text"]
     text: str
     annotations: list[Any]
-    logprobs: list[Any]
+    logprobs: list[ChatLogprob]
 
 
 class OutputMessage(Reply):
@@ -111,6 +112,7 @@ class Response(Reply):
     text: dict[str, Any]
     tool_choice: Any
     tools: list[Any]
+    top_logprobs: int
     top_p: float
     truncation: Literal["disabled"]
     usage: ResponseUsage | None

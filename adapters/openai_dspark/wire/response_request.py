@@ -71,7 +71,8 @@ class ResponseRequest(Body):
     """Input to be answered. The conversation is the client's to keep: ``store`` is never true.
 
     ``include`` may ask for encrypted reasoning, which a client sends back; the reasoning comes in
-    plain and may be sent back just so. ``client_metadata`` is what Codex says of itself, with
+    plain and may be sent back just so. It asks for log-probabilities, too, with ``top_logprobs``
+    of the likeliest tokens beside each. ``client_metadata`` is what Codex says of itself, with
     every request; it asks for nothing.
     """
 
@@ -96,6 +97,14 @@ class ResponseRequest(Body):
     service_tier: Literal["auto", "default"] | None = None
     store: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None
-    include: list[Literal["reasoning.encrypted_content"]] | None = None
+    include: list[Literal["reasoning.encrypted_content", "message.output_text.logprobs"]] | None = (
+        None
+    )
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
     cache_salt: str | None = Field(default=None, max_length=512)
     agentspark: Acceleration | None = None
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether those of the text are asked for."""
+        return "message.output_text.logprobs" in (self.include or ())

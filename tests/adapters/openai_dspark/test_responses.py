@@ -233,7 +233,7 @@ CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
         ("", "stop", ["completed"]),
     ],
 )
-def test_a_whole_response_has_the_items_of_its_stream(text, finish, statuses):
+def test_a_whole_response_has_the_items_of_its_stream(served, text, finish, statuses):
     form = AnswerFormat(HERMES, ReasoningFormat("<think>", "</think>"), "optional")
     reader = form.reader()
     parts = [reader.push(piece, 1, last=False) for piece in (text[:9], text[9:])]
@@ -242,7 +242,7 @@ def test_a_whole_response_has_the_items_of_its_stream(text, finish, statuses):
         "req-1", "m", None, [1], [2], text, finish, Counts(1), Timings(0.0), answer=reader.answer
     )
     head = ResponseHead("1", 0, request("text"), SamplingParams())
-    writer, done = EventWriter(head), []
+    writer, done = EventWriter(head, served.app.service.texts.choice()), []
     for index, part in enumerate(parts):
         last = completion if index == len(parts) - 1 else None
         done += list(writer.events(Delta([], "", None, last, part)))
@@ -265,6 +265,7 @@ def test_a_whole_response_has_the_items_of_its_stream(text, finish, statuses):
         ({"truncation": "auto"}, "truncation"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"include": ["file_search_call.results"]}, "include[0]"),
+        ({"top_logprobs": 2}, "top_logprobs"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
         ({"input": "word " * 4000}, "input"),

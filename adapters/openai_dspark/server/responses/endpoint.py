@@ -15,7 +15,7 @@ from openai_dspark.server.errors import ApiError
 from openai_dspark.server.facts import facts_of
 from openai_dspark.server.openapi import post
 from openai_dspark.server.responses.events import EventWriter
-from openai_dspark.server.responses.reply import ResponseHead, items_of
+from openai_dspark.server.responses.reply import ResponseHead, items_of, logprobs_of
 from openai_dspark.server.responses.translate import read_request
 from openai_dspark.server.running import answer, note_start, streamed
 from openai_dspark.wire.response_reply import Response
@@ -50,10 +50,14 @@ async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> H
 
         def whole(call: Call) -> Response:
             completion, own = call.finished[0], head(call)
-            return own.finished(completion, items_of(completion, own.number))
+            logprobs = logprobs_of(completion, service.texts)
+            return own.finished(completion, items_of(completion, own.number, logprobs))
+
+        def writer(call: Call) -> EventWriter:
+            return EventWriter(head(call), service.texts.choice())
 
         if body.stream:
-            return await streamed(request, opening, lambda call: EventWriter(head(call)), 1)
+            return await streamed(request, opening, writer, 1)
         return await answer(request, opening, whole, 1)
     except ApiError as error:
         raise asked.names.renamed(error) from error

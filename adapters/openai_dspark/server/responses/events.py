@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agentspark.engine.result import Completion, Delta
@@ -15,10 +15,13 @@ from openai_dspark.server.responses.reply import (
     last_status,
     message_item,
     reasoning_item,
+    shown,
     text_part,
 )
+from openai_dspark.server.tokens import ChoiceTokens
 from openai_dspark.wire.body import Reply
-from openai_dspark.wire.response_reply import OutputItem, Status
+from openai_dspark.wire.logprobs import ChatLogprob
+from openai_dspark.wire.response_reply import OutputItem, OutputText, Status
 
 
 class Event(Reply):
@@ -31,8 +34,9 @@ class Event(Reply):
 class EventWriter:
     """Writes the events of one response: items open and close one after the other."""
 
-    def __init__(self, head: ResponseHead) -> None:
+    def __init__(self, head: ResponseHead, tokens: ChoiceTokens) -> None:
         self._head = head
+        self._tokens = tokens
         self._number = 0
         self._done: list[OutputItem] = []
         self._open: _Item | None = None
@@ -64,6 +68,7 @@ class EventWriter:
             for kind in ("created", "in_progress"):
                 response = self._head.response("in_progress", [])
                 yield self._event(f"response.{kind}", response=response.to_dict())
+        self._tokens.add(delta)
         if delta.reasoning:
             yield from self._add("rs", delta.reasoning)
         if delta.content:
@@ -96,7 +101,7 @@ class EventWriter:
         shown = item.shown("", "in_progress").to_dict()
         yield self._event("response.output_item.added", output_index=item.index, item=shown)
         if item.kind == "msg":
-            yield self._part("added", item, "")
+            yield self._part("added", item, text_part(""))
 
     def _close(self, status: Status) -> Iterator[Event]:
         item, self._open = self._open, None
@@ -111,8 +116,11 @@ class EventWriter:
             yield self._event(kind, **known, content_index=0, text=item.text)
         else:
             kind = "response.output_text.done"
-            yield self._event(kind, **known, content_index=0, text=item.text, logprobs=[])
-            yield self._part("done", item, item.text)
+            item.logprobs += shown(self._tokens)
+            part = text_part(item.text, item.logprobs)
+            logprobs = part.to_dict()["logprobs"]
+            yield self._event(kind, **known, content_index=0, text=item.text, logprobs=logprobs)
+            yield self._part("done", item, part)
         done = item.shown(item.text, status)
         self._done.append(done)
         kind = "response.output_item.done"
@@ -126,15 +134,18 @@ class EventWriter:
         known["content_index"] = 0
         if item.kind == "rs":
             return self._event("response.reasoning_text.delta", **known)
-        return self._event("response.output_text.delta", **known, logprobs=[])
+        new = shown(self._tokens)
+        item.logprobs += new
+        logprobs = [entry.to_dict() for entry in new]
+        return self._event("response.output_text.delta", **known, logprobs=logprobs)
 
-    def _part(self, what: str, item: _Item, text: str) -> Event:
+    def _part(self, what: str, item: _Item, part: OutputText) -> Event:
         return self._event(
             f"response.content_part.{what}",
             item_id=item.id,
             output_index=item.index,
             content_index=0,
-            part=text_part(text).to_dict(),
+            part=part.to_dict(),
         )
 
     def _event(self, kind: str, **fields: Any) -> Event:
@@ -152,6 +163,7 @@ class _Item:
     call_id: str
     name: str
     text: str = ""
+    logprobs: list[ChatLogprob] = field(default_factory=list)
 
     def shown(self, text: str, status: Status) -> OutputItem:
         """The item with ``text``."""
@@ -159,4 +171,4 @@ class _Item:
             return reasoning_item(self.id, text, status)
         if self.kind == "fc":
             return call_item(self.id, self.call_id, self.name, text, status)
-        return message_item(self.id, text, status)
+        return message_item(self.id, text, status, self.logprobs)

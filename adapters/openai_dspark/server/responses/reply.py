@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentspark.engine.result import Completion
+from agentspark.engine.result import Completion, Delta
 from agentspark.sampling.params import SamplingParams
+from openai_dspark.server.tokens import ChoiceTokens, TokenTexts
 from openai_dspark.server.usage import metrics_of
+from openai_dspark.wire.logprobs import ChatLogprob
 from openai_dspark.wire.response_reply import (
     Incomplete,
     InputDetails,
@@ -58,6 +61,7 @@ class ResponseHead:
             text={"format": _json(shape) or {"type": "text"}},
             tool_choice=_json(body.tool_choice) or "auto",
             tools=[_json(tool) for tool in body.tools or ()],
+            top_logprobs=body.top_logprobs or 0,
             top_p=self.sampling.top_p,
             truncation="disabled",
             usage=None,
@@ -74,15 +78,18 @@ class ResponseHead:
         return response
 
 
-def items_of(completion: Completion, number: str) -> list[OutputItem]:
-    """What the model thought, said and calls, in this order."""
+def items_of(
+    completion: Completion, number: str, logprobs: Sequence[ChatLogprob] = ()
+) -> list[OutputItem]:
+    """What the model thought, said and calls, in this order; ``logprobs`` go with what it said."""
     items: list[OutputItem] = []
     if completion.reasoning:
         items.append(reasoning_item(f"rs_{number}_0", completion.reasoning, "completed"))
     cut = completion.unfinished_call
     calls = [*completion.tool_calls, *(() if cut is None else (cut,))]
     if completion.content or not (items or calls):
-        items.append(message_item(f"msg_{number}_{len(items)}", completion.content, "completed"))
+        item_id = f"msg_{number}_{len(items)}"
+        items.append(message_item(item_id, completion.content, "completed", logprobs))
     for call in calls:
         item_id = f"fc_{number}_{len(items)}"
         items.append(call_item(item_id, call.id, call.name, call.arguments, "completed"))
@@ -96,17 +103,35 @@ def last_status(completion: Completion) -> Status:
     return "incomplete" if cut or completion.unfinished_call is not None else "completed"
 
 
-def message_item(item_id: str, text: str, status: Status) -> OutputMessage:
+def logprobs_of(completion: Completion, texts: TokenTexts) -> list[ChatLogprob]:
+    """Those of the tokens of an answer, where they were asked for."""
+    tokens = texts.choice()
+    tokens.add(Delta([], "", completion.logprobs, completion, held_tokens=completion.cut_tokens))
+    return shown(tokens)
+
+
+def shown(tokens: ChoiceTokens) -> list[ChatLogprob]:
+    """Those of ``tokens`` that can be shown and were not yet. No bytes are an empty list here."""
+    entries = tokens.chat().content or []
+    for entry in entries:
+        for token in (entry, *entry.top_logprobs):
+            token.bytes = token.bytes or []
+    return entries
+
+
+def message_item(
+    item_id: str, text: str, status: Status, logprobs: Sequence[ChatLogprob] = ()
+) -> OutputMessage:
     """A message of one text."""
-    content = [text_part(text)] if text or status != "in_progress" else []
+    content = [text_part(text, logprobs)] if text or status != "in_progress" else []
     return OutputMessage(
         id=item_id, type="message", role="assistant", status=status, content=content
     )
 
 
-def text_part(text: str) -> OutputText:
+def text_part(text: str, logprobs: Sequence[ChatLogprob] = ()) -> OutputText:
     """The text of a message."""
-    return OutputText(type="output_text", text=text, annotations=[], logprobs=[])
+    return OutputText(type="output_text", text=text, annotations=[], logprobs=list(logprobs))
 
 
 def reasoning_item(item_id: str, text: str, status: Status) -> OutputReasoning:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from openai_dspark.server.body import explain, parse
+from openai_dspark.server.errors import ApiError
 from openai_dspark.server.responses.conversation import Conversation
 from openai_dspark.server.responses.names import WORDING
 from openai_dspark.server.translated import Names
@@ -48,6 +49,7 @@ def translate(body: ResponseRequest) -> Translation:
         "response_format": _format(body),
         "reasoning_effort": None if body.reasoning is None else body.reasoning.effort,
         "agentspark": None if body.agentspark is None else body.agentspark.model_dump(),
+        **_logprobs(body),
     }
     same = (
         "model",
@@ -66,6 +68,14 @@ def translate(body: ResponseRequest) -> Translation:
         return Translation(body, ChatRequest.model_validate(given), names)
     except ValidationError as error:
         raise names.renamed(explain(error, given)) from None
+
+
+def _logprobs(body: ResponseRequest) -> dict[str, Any]:
+    if body.top_logprobs and not body.logprobs:
+        param = "top_logprobs"
+        text = f"{param} needs include: ['message.output_text.logprobs']."
+        raise ApiError(400, text, param=param)
+    return {"logprobs": True, "top_logprobs": body.top_logprobs} if body.logprobs else {}
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
