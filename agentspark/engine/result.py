@@ -119,7 +119,8 @@ class Delta:
 
     ``answer`` is what is new of the parts, as in ``Completion``. The text of the last
     ``held_tokens`` so far, which may be older than ``token_ids``, is not out, since it may be that
-    of a stop string (known where ``logprobs`` were asked for).
+    of a stop string (known where ``logprobs`` were asked for). ``cached_tokens`` are those of the
+    prompt that were found in the prefix cache.
     """
 
     token_ids: list[int]
@@ -128,6 +129,7 @@ class Delta:
     completion: Completion | None = None
     answer: AnswerDelta | None = None
     held_tokens: int = 0
+    cached_tokens: int = 0
 
     @property
     def content(self) -> str:

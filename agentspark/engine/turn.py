@@ -273,8 +273,8 @@ class Turn:
         self, sequence: Sequence, tokens: list[int], emitted: Emitted, completion: Completion | None
     ) -> Delta:
         logprobs = sequence.logprobs[-len(tokens) :] if sequence.logprobs and tokens else None
-        held = sequence.output.held_tokens
-        return Delta(tokens, emitted.text, logprobs, completion, emitted.answer, held)
+        held, cached = sequence.output.held_tokens, sequence.counts.cached_tokens
+        return Delta(tokens, emitted.text, logprobs, completion, emitted.answer, held, cached)
 
     # -- ends ----------------------------------------------------------------------------------
 

@@ -46,7 +46,8 @@ class EventWriter:
         """The events that ``delta`` makes, as objects."""
         if not self._begun:
             self._begun = True
-            yield {"type": "message_start", "message": self._head.begun(self._call).to_dict()}
+            message = self._head.begun(self._call, delta.cached_tokens).to_dict()
+            yield {"type": "message_start", "message": message}
         if delta.reasoning:
             yield from self._say("thinking", delta.reasoning, {"thinking": "", "signature": ""})
         if delta.content:

@@ -29,9 +29,9 @@ class MessageHead:
     model: str
     prompt_tokens: int = field(default=0)
 
-    def begun(self, call: Call) -> AnthropicAnswer:
-        """The message before anything was said. What of the prompt was cached comes at its end."""
-        return self._answer(call, [], None, None, usage(self.prompt_tokens, 0, 0))
+    def begun(self, call: Call, cached_tokens: int) -> AnthropicAnswer:
+        """The message before anything was said; ``cached_tokens`` of its prompt were cached."""
+        return self._answer(call, [], None, None, usage(self.prompt_tokens, cached_tokens, 0))
 
     def finished(self, call: Call) -> AnthropicAnswer:
         """The whole message."""
