@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from openai_dspark.server.disconnect import ClientGoneError
 from openai_dspark.server.errors import ApiError
+from openai_dspark.wire.anthropic_request import NO_THREADS
 
 if TYPE_CHECKING:
     from openai_dspark.server.service import Service
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_CODES = {"missing": "missing_required_parameter", "unknown_parameter": "unknown_parameter"}
+_CODES = {
+    "missing": "missing_required_parameter",
+    "unknown_parameter": "unknown_parameter",
+    NO_THREADS: NO_THREADS,
+}
 
 
 async def read_body(request: Request, service: Service) -> bytes:

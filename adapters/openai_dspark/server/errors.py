@@ -19,6 +19,7 @@ from agentspark.errors import (
     KVCapacityError,
     RequestCancelledError,
 )
+from openai_dspark.wire.anthropic_request import NO_THREADS
 from openai_dspark.wire.error import ErrorDetail, ErrorReply
 
 _log = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ class ApiError(Exception):
         reply = self.reply()
         if path.startswith("/v1/messages"):
             reply.type = "error"  # in Anthropic's API every object has its type
+            if self.code == NO_THREADS:
+                reply.error.details = {"error_code": self.code, "unsupported": [self.param]}
         return Response(reply.to_json(), self.status, headers, media_type="application/json")
 
 

@@ -21,7 +21,7 @@ class TextBlock(Body):
 
 
 class ThinkingBlock(Body):
-    """What the model thought, as it was given; the signature is a matter of other servers."""
+    """What the model thought, as it was given: in its signature, if it was omitted."""
 
     type: Literal["thinking"]
     thinking: str

@@ -18,7 +18,7 @@ class SaidText(Reply):
 
 
 class SaidThinking(Reply):
-    """A thought. Nothing is signed: it is read again as it is."""
+    """A thought, read again as it is: nothing is signed. One not to be shown is the signature."""
 
     type: Literal["thinking"]
     thinking: str

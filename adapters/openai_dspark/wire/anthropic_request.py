@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.anthropic_blocks import Block, Texts
 from openai_dspark.wire.body import Body
 from openai_dspark.wire.cache_control import CacheControl
 from openai_dspark.wire.sampling import Acceleration, Stop, TokenCount
+
+# What Anthropic calls the refusal of a thread: its clients then go on without one.
+NO_THREADS = "thread_unsupported_request"
 
 
 class AnthropicMessage(Body):
@@ -28,6 +32,7 @@ class AnthropicTool(Body):
     description: str | None = None
     input_schema: dict[str, Any]
     strict: bool | None = None
+    eager_input_streaming: bool | None = None  # what is streamed comes as it is written anyway
     cache_control: CacheControl | None = None
 
 
@@ -66,11 +71,14 @@ AnthropicChoice = Annotated[
 
 
 class Thinking(Body):
-    """Whether the model should think first. How long it does, ``max_tokens`` alone bounds."""
+    """Whether the model should think first. How long it does, ``max_tokens`` alone bounds.
+
+    Thoughts that are ``omitted`` come in the signature of their block alone.
+    """
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: TokenCount | None = None
-    display: Literal["summarized"] | None = None
+    display: Literal["summarized", "omitted"] | None = None
 
 
 class OutputFormat(Body):
@@ -131,5 +139,16 @@ class AnthropicRequest(AnthropicPrompt):
     stream: bool | None = None
     metadata: UserId | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
+    # Conversations that the server would keep: Anthropic's tool runners ask for them at first.
+    thread: None = None
     cache_salt: str | None = Field(default=None, max_length=512)
     agentspark: Acceleration | None = None
+
+    @field_validator("thread", mode="before")
+    @classmethod
+    def _none_is_kept(cls, value: Any) -> Any:
+        if value is not None:
+            raise PydanticCustomError(
+                NO_THREADS, "no conversation is kept here: send all its messages, without a thread"
+            )
+        return value

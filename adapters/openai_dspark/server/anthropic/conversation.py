@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from openai_dspark.server.anthropic.thoughts import found
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.translated import Message, Place, TranslatedChat
 from openai_dspark.wire.anthropic_blocks import (
@@ -74,7 +75,8 @@ class Conversation(TranslatedChat):
                 message.setdefault("tool_calls", []).append(call)
                 place.calls.append(at)
             elif isinstance(block, ThinkingBlock):
-                message["reasoning_content"] = message.get("reasoning_content", "") + block.thinking
+                thought = block.thinking or found(block.signature)
+                message["reasoning_content"] = message.get("reasoning_content", "") + thought
                 place.fields.setdefault("reasoning_content", at)
             else:
                 raise _misplaced(at, block, "assistant")

@@ -34,7 +34,9 @@ async def messages(request: Request, service: ServiceOf, caller: CallerOf) -> Re
         note_start(facts_of(request), order.body, order.labels)
         if service.settings.log_texts:
             facts_of(request).log["messages"] = order.messages()
-        head = MessageHead(asked.body.model)
+        thinking = asked.body.thinking
+        omitted = thinking is not None and thinking.display == "omitted"
+        head = MessageHead(asked.body.model, hides_thoughts=omitted)
 
         def prepare() -> list[EngineRequest]:
             requests = order.requests()

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from agentspark.engine.result import Completion, Delta
 from openai_dspark.server.anthropic.reply import MessageHead, ending, usage_of
+from openai_dspark.server.anthropic.thoughts import hidden
 from openai_dspark.server.call import Call
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.event_stream import data
@@ -26,6 +27,7 @@ class EventWriter:
     def __init__(self, head: MessageHead, call: Call) -> None:
         self._head, self._call = head, call
         self._begun = False
+        self._thoughts = ""  # that are not shown
         self._open: str | None = None
         self._index = -1
 
@@ -49,7 +51,7 @@ class EventWriter:
             message = self._head.begun(self._call, delta.cached_tokens).to_dict()
             yield {"type": "message_start", "message": message}
         if delta.reasoning:
-            yield from self._say("thinking", delta.reasoning, {"thinking": "", "signature": ""})
+            yield from self._think(delta.reasoning)
         if delta.content:
             yield from self._say("text", delta.content, {"text": ""})
         for call in delta.tool_calls:
@@ -73,6 +75,15 @@ class EventWriter:
         }
         yield {"type": "message_stop"}
 
+    def _think(self, text: str) -> Iterator[Event]:
+        empty = {"thinking": "", "signature": ""}
+        if not self._head.hides_thoughts:
+            yield from self._say("thinking", text, empty)
+            return
+        if self._open != "thinking":
+            yield from self._switch("thinking", empty)
+        self._thoughts += text
+
     def _say(self, kind: str, text: str, empty: Event) -> Iterator[Event]:
         if self._open != kind:
             yield from self._switch(kind, empty)
@@ -90,6 +101,10 @@ class EventWriter:
         return {"type": "content_block_delta", "index": self._index, "delta": delta}
 
     def _close(self) -> Iterator[Event]:
+        if self._thoughts:
+            signed = {"type": "signature_delta", "signature": hidden(self._thoughts)}
+            self._thoughts = ""
+            yield {"type": "content_block_delta", "index": self._index, "delta": signed}
         if self._open is not None:
             self._open = None
             yield {"type": "content_block_stop", "index": self._index}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentspark.engine.result import Completion
+from openai_dspark.server.anthropic.thoughts import hidden
 from openai_dspark.server.call import Call
 from openai_dspark.server.usage import metrics_of
 from openai_dspark.wire.anthropic_reply import (
@@ -24,10 +25,14 @@ _REASONS: dict[str, StopReason] = {"length": "max_tokens", "tool_calls": "tool_u
 
 @dataclass(slots=True)
 class MessageHead:
-    """What every version of one message repeats; ``prompt_tokens`` is known once it is prepared."""
+    """What every version of one message repeats; ``prompt_tokens`` is known once it is prepared.
+
+    ``hides_thoughts`` is whether they are left out of what is shown.
+    """
 
     model: str
     prompt_tokens: int = field(default=0)
+    hides_thoughts: bool = field(default=False, kw_only=True)
 
     def begun(self, call: Call, cached_tokens: int) -> AnthropicAnswer:
         """The message before anything was said; ``cached_tokens`` of its prompt were cached."""
@@ -37,7 +42,8 @@ class MessageHead:
         """The whole message."""
         completion = call.finished[0]
         reason, stop = ending(completion)
-        answer = self._answer(call, blocks_of(completion), reason, stop, usage_of(completion))
+        blocks = blocks_of(completion, hides_thoughts=self.hides_thoughts)
+        answer = self._answer(call, blocks, reason, stop, usage_of(completion))
         answer.metrics = metrics_of([completion])
         return answer
 
@@ -61,11 +67,14 @@ class MessageHead:
         )
 
 
-def blocks_of(completion: Completion) -> list[SaidBlock]:
+def blocks_of(completion: Completion, *, hides_thoughts: bool = False) -> list[SaidBlock]:
     """What the model thought, said and calls; a call that was cut short has no input to show."""
     blocks: list[SaidBlock] = []
     if completion.reasoning:
-        blocks.append(SaidThinking(type="thinking", thinking=completion.reasoning, signature=""))
+        shown, signature = completion.reasoning, ""
+        if hides_thoughts:
+            shown, signature = "", hidden(completion.reasoning)
+        blocks.append(SaidThinking(type="thinking", thinking=shown, signature=signature))
     if completion.content:
         blocks.append(SaidText(type="text", text=completion.content))
     for call in completion.tool_calls:
