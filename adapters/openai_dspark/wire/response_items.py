@@ -18,6 +18,7 @@ class InputPart(Body):
 
     type: Literal["input_text", "output_text", "text"]
     text: str
+    logprobs: list[Any] | None = None  # of an answer that is given back as it was
 
     @field_validator("type", mode="before")
     @classmethod

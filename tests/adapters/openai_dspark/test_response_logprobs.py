@@ -32,6 +32,9 @@ def test_a_response_has_those_of_the_chat(client, wanted):
     assert answer.top_logprobs == 2
     plain = client.responses.create(**ASKED, **INCLUDE)
     assert all(entry.top_logprobs == [] for entry in plain.output[0].content[0].logprobs)
+    given = [*CHAT, *answer.output, *CHAT]
+    follow = client.responses.create(**{**ASKED, "input": given})
+    assert follow.usage.input_tokens_details.cached_tokens >= answer.usage.input_tokens
     none = client.responses.create(**ASKED)
     assert (none.output[0].content[0].logprobs, none.top_logprobs) == ([], 0)
 
