@@ -18,9 +18,9 @@ NO_THREADS = "thread_unsupported_request"
 
 
 class AnthropicMessage(Body):
-    """A turn; turns of one role may follow each other."""
+    """A turn; turns of one role may follow each other. The system speaks at any point."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     content: str | list[Block]
 
 
@@ -89,7 +89,7 @@ class OutputFormat(Body):
 
 
 class OutputConfig(Body):
-    """How the answer must look, and how hard to think."""
+    """How the answer must look, and how hard to think: ``high`` is as hard as the model does."""
 
     format: OutputFormat | None = None
     effort: str | None = None

@@ -15,6 +15,7 @@ from openai_dspark.server.anthropic.conversation import Conversation
 from openai_dspark.server.anthropic.events import EventWriter
 from openai_dspark.server.anthropic.reply import MessageHead, blocks_of
 from openai_dspark.server.anthropic.thoughts import found, hidden
+from openai_dspark.server.anthropic.translate import translate
 from openai_dspark.wire.anthropic_request import AnthropicPrompt
 
 from ..serving import MODEL
@@ -104,6 +105,24 @@ def test_hidden_thoughts_come_back_from_their_signature():
     made = Conversation.of(AnthropicPrompt(model="m", messages=[*CHAT, turn]))
     assert made.messages[1]["reasoning_content"] == "só so"
     assert made.messages[1]["content"] == "well"
+
+
+def test_the_system_may_speak_between_turns():
+    blocks = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    later = [{"role": "system", "content": content} for content in ("c", blocks)]
+    made = Conversation.of(AnthropicPrompt(model="m", messages=[*CHAT, *later], system="s"))
+    assert [(m["role"], m["content"]) for m in made.messages] == [
+        ("system", "s"), ("user", CHAT[0]["content"]), ("system", "c"), ("system", "a\n\nb"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("effort", "reads", "made"),
+    [("high", False, None), ("high", True, "high"), ("low", False, "low"), (None, True, None)],
+)
+def test_an_effort_of_the_usual_height_asks_for_nothing(effort, reads, made):
+    body = AnthropicPrompt(model="m", messages=CHAT, output_config={"effort": effort})
+    assert translate(body, {}, "never", reads).chat.reasoning_effort == made
 
 
 @pytest.mark.parametrize("signature", [None, "", "EqQBCgIYAhIM", "agentspark.%", "agentspark./w=="])

@@ -37,8 +37,18 @@ class Conversation(TranslatedChat):
             self.add({"role": turn.role, "content": turn.content}, place)
         elif turn.role == "assistant":
             self._assistant(turn.content, where)
+        elif turn.role == "system":
+            self._system(turn.content, where)
         else:
             self._user(turn.content, where)
+
+    def _system(self, blocks: list[Block], where: str) -> None:
+        texts = [block for block in blocks if isinstance(block, TextBlock)]
+        if len(texts) < len(blocks):
+            index = next(i for i, b in enumerate(blocks) if not isinstance(b, TextBlock))
+            raise _misplaced(f"{where}.content[{index}]", blocks[index], "system")
+        place = Place(where, {"content": f"{where}.content"})
+        self.add({"role": "system", "content": plain(texts, "\n\n")}, place)
 
     def _user(self, blocks: list[Block], where: str) -> None:
         said: Message | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -28,7 +28,7 @@ router = APIRouter()
 @router.post("/v1/messages", **post(AnthropicRequest, AnthropicAnswer))
 async def messages(request: Request, service: ServiceOf, caller: CallerOf) -> Response:
     """Go on with a conversation, at once or as a stream."""
-    asked = await parsed(request, service, partial(read_request, thinks=_thinks(service)))
+    asked = await parsed(request, service, partial(read_request, **_mind(service)))
     try:
         order = ChatOrder.of(service, asked.chat, caller, request.headers)
         note_start(facts_of(request), order.body, order.labels)
@@ -63,7 +63,7 @@ async def messages(request: Request, service: ServiceOf, caller: CallerOf) -> Re
 @router.post("/v1/messages/count_tokens", **post(AnthropicPrompt, TokensCounted))
 async def count_tokens(request: Request, service: ServiceOf, caller: CallerOf) -> Response:
     """Count the tokens of a conversation's prompt; nothing is generated."""
-    asked = await parsed(request, service, partial(read_prompt, thinks=_thinks(service)))
+    asked = await parsed(request, service, partial(read_prompt, **_mind(service)))
     try:
         order = ChatOrder.of(service, asked.chat, caller, request.headers)
         counted = await service.off_loop(order.prompt_tokens)
@@ -74,8 +74,11 @@ async def count_tokens(request: Request, service: ServiceOf, caller: CallerOf) -
     return Response(TokensCounted(input_tokens=counted).to_json(), media_type="application/json")
 
 
-def _thinks(service: Service) -> Literal["never", "always", "switch"]:
+def _mind(service: Service) -> dict[str, Any]:
+    """What the model can be told of thinking, as arguments of ``translate``."""
     tokenizer: Any = service.engine.target.tokenizer
+    template = str(tokenizer.hf.chat_template)
+    thinks = "switch" if "enable_thinking" in template else "always"
     if tokenizer.reasoning_format is None:
-        return "never"
-    return "switch" if "enable_thinking" in str(tokenizer.hf.chat_template) else "always"
+        thinks = "never"
+    return {"thinks": thinks, "reads_effort": "reasoning_effort" in template}

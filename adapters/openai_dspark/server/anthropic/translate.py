@@ -48,10 +48,11 @@ class Translation(Generic[Body]):
     names: Names
 
 
-def read_request(raw: bytes, thinks: str) -> Translation[AnthropicRequest]:
+def read_request(raw: bytes, thinks: str, reads_effort: bool) -> Translation[AnthropicRequest]:
     """The request's body, translated; ``ApiError`` names the parameter that is wrong.
 
-    ``thinks`` as of ``translate``. Takes a while for large bodies: call it off the event loop.
+    ``thinks`` and ``reads_effort`` as of ``translate``. Takes a while for large bodies: call it
+    off the event loop.
     """
     body = parse(raw, AnthropicRequest)
     more = {
@@ -65,19 +66,21 @@ def read_request(raw: bytes, thinks: str) -> Translation[AnthropicRequest]:
         "cache_salt": body.cache_salt,
         "agentspark": None if body.agentspark is None else body.agentspark.model_dump(),
     }
-    return translate(body, more, thinks)
+    return translate(body, more, thinks, reads_effort)
 
 
-def read_prompt(raw: bytes, thinks: str) -> Translation[AnthropicPrompt]:
+def read_prompt(raw: bytes, thinks: str, reads_effort: bool) -> Translation[AnthropicPrompt]:
     """The same of a request that only wants its tokens counted."""
-    return translate(parse(raw, AnthropicPrompt), {}, thinks)
+    return translate(parse(raw, AnthropicPrompt), {}, thinks, reads_effort)
 
 
-def translate(body: Body, more: dict[str, Any], thinks: str) -> Translation[Body]:
+def translate(
+    body: Body, more: dict[str, Any], thinks: str, reads_effort: bool = False
+) -> Translation[Body]:
     """The chat that ``body`` asks to be answered, with ``more`` of its fields.
 
     ``thinks`` is whether the model can think before it answers: ``never``, ``always``, or by its
-    template's ``switch``.
+    template's ``switch``; ``reads_effort`` whether its template can be told how hard.
     """
     conversation = Conversation.of(body)
     names = Names(_WORDING, conversation.places)
@@ -90,7 +93,7 @@ def translate(body: Body, more: dict[str, Any], thinks: str) -> Translation[Body
         "tool_choice": _choice(body),
         "parallel_tool_calls": False if alone else None,
         "response_format": _format(body),
-        **_thinking(body, thinks),
+        **_thinking(body, thinks, _effort(body, reads_effort)),
         **more,
     }
     try:
@@ -123,9 +126,15 @@ def _format(body: AnthropicPrompt) -> dict[str, Any] | None:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _thinking(body: AnthropicPrompt, thinks: str) -> dict[str, Any]:
+def _effort(body: AnthropicPrompt, reads_effort: bool) -> str | None:
+    """How hard to think. In this API, ``high`` is the same as saying nothing."""
+    given = None if body.output_config is None else body.output_config.effort
+    return None if given == "high" and not reads_effort else given
+
+
+def _thinking(body: AnthropicPrompt, thinks: str, effort: str | None) -> dict[str, Any]:
     """What makes the model think, or not."""
-    wanted, effort = body.thinking, body.output_config and body.output_config.effort
+    wanted = body.thinking
     if wanted is None:
         return {"reasoning_effort": effort}
     if wanted.type == "disabled":
