@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.body import Body
@@ -101,8 +102,21 @@ class ResponseRequest(Body):
         None
     )
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    previous_response_id: None = None
+    conversation: None = None
     cache_salt: str | None = Field(default=None, max_length=512)
     agentspark: Acceleration | None = None
+
+    @field_validator("previous_response_id", "conversation", mode="before")
+    @classmethod
+    def _none_is_kept(cls, value: Any) -> Any:
+        if value is not None:
+            raise PydanticCustomError(
+                "not_kept",
+                "no response is kept here: send the whole conversation as the input, as clients do "
+                "that were told store: false",
+            )
+        return value
 
     @property
     def logprobs(self) -> bool:

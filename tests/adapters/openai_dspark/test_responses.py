@@ -93,6 +93,11 @@ def test_a_stream_that_fails_keeps_what_it_said(client):
     assert failed.output[0].status == "incomplete"
 
 
+def test_who_counts_on_kept_responses_is_told_what_to_do(client):
+    with pytest.raises(openai.BadRequestError, match="store: false"):
+        client.responses.create(**ASKED, input=INPUT, previous_response_id="resp_1")
+
+
 def test_what_was_said_can_be_given_back(client):
     first = client.responses.create(**ASKED, input=INPUT)
     follow = {"role": "user", "content": "Go on."}
@@ -260,6 +265,7 @@ def test_a_whole_response_has_the_items_of_its_stream(served, text, finish, stat
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
          "input[0].content[0].type"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": "conv_1"}, "conversation"),
         ({"store": True}, "store"),
         ({"background": True}, "background"),
         ({"truncation": "auto"}, "truncation"),
