@@ -107,9 +107,14 @@ def _from_tags(tags: Iterable[str]) -> dict[str, Any]:
         name, colon, value = tag.partition(":")
         name = name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else ""
         if colon and value and name in _NAMES:
-            found[name] = int(value) if name == "step" and value.isdecimal() else value
+            number = name == "step" and value.isdecimal() and len(value) <= _LONGEST
+            found[name] = int(value) if number else value
     return found
 
 
 def _reject(name: str, value: object, want: str) -> InvalidRequestError:
-    return InvalidRequestError(f"label {name}={value!r} cannot be used: give {want}.", param=name)
+    # Of a number with thousands of digits Python makes no text.
+    shown = "..." if isinstance(value, int) and abs(value) >= 10**_LONGEST else repr(value)
+    if len(shown) > 2 * _LONGEST:
+        shown = f"{shown[:_LONGEST]}..."
+    return InvalidRequestError(f"label {name}={shown} cannot be used: give {want}.", param=name)

@@ -121,7 +121,12 @@ def _label_headers(labels: Labels | None) -> dict[str, str]:
         value = getattr(labels, name)
         if value is None:
             continue
-        text = str(value)
+        try:
+            text = str(value)
+        except ValueError as error:  # Python writes no whole numbers of thousands of digits
+            raise InvalidRequestError(
+                f"label {name} cannot be sent: {error}. Give a smaller number.", param=name
+            ) from error
         if not text.isprintable():
             raise InvalidRequestError(
                 f"label {name}={value!r} cannot be sent: use printable characters.", param=name

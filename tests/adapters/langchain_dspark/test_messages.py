@@ -106,6 +106,14 @@ def test_tags_label_too_but_metadata_wins():
     assert labels_of(None, {"agentspark_run": "r"}, tags) == Labels(run="r", step=4)
 
 
+def test_a_number_of_any_length_is_refused_by_name():
+    for given, tags in (({"step": 10**5000}, []), ({}, ["agentspark_step:" + "1" * 5000])):
+        with pytest.raises(InvalidRequestError, match=r"label step=.*\.\.\. cannot") as at:
+            labels_of(given, {}, tags)
+        assert at.value.param == "step"
+        assert len(str(at.value)) < 400
+
+
 def test_a_calls_labels_win_over_metadata_and_that_over_the_node_name():
     metadata = {"agentspark_run": "r", "agentspark_step": 3, "langgraph_node": "n", "other": 1}
     assert labels_of(None, metadata) == Labels(run="r", step=3, step_name="n")

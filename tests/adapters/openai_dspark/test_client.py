@@ -342,6 +342,8 @@ def test_labels_key_and_timeout_are_sent():
         assert json.loads(asked[0].content) == {"model": "m", "messages": CHAT}
         with pytest.raises(InvalidRequestError, match="printable"):
             client.chat(CHAT, labels=Labels(run="a\nb"))
+        with pytest.raises(InvalidRequestError, match="step cannot be sent"):
+            client.chat(CHAT, labels=Labels(step=10**5000))
     assert "'k'" not in repr(client.settings)
 
 
