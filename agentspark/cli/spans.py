@@ -24,7 +24,8 @@ def spans(
 ) -> None:
     """Send trace files to an OpenTelemetry collector: a span per run, below it one per model call.
 
-    Ids follow from the records, so a file may be sent again when it has grown.
+    Each file has runs of its own. Ids follow from the records, so a file may be sent again when
+    it has grown.
     """
     require("otel", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
     from agentspark.trace.otlp import send
@@ -32,6 +33,7 @@ def spans(
     from agentspark.trace.spans import spans_of
 
     files = read_traces(traces)
-    made = spans_of((record for file in files for record in file.records), service=service)
+    # Runs of different files may only share a name; and a file's ids must not depend on the others.
+    made = [span for file in files for span in spans_of(file.records, service=service)]
     send(made, endpoint)
     say(f"Sent {len(made)} spans of {sum(len(file.records) for file in files)} calls.")

@@ -184,6 +184,21 @@ def test_the_command_sends_files(
     assert names == ["invoke_agent tidy", "chat smollm2", "chat smollm2"]
 
 
+def test_runs_of_several_files_stay_apart_though_they_have_one_name(
+    collector: Collector, trace: Path
+) -> None:
+    other = trace.with_name("other.jsonl")
+    other.write_bytes(b"".join(call(n, id=f"other-{n}").to_json_line() for n in (1, 2)))
+    for files in ([trace, other], [other, trace], [other]):
+        assert run(["spans", *map(str, files), "--endpoint", collector.url]) == 0
+    sent = [
+        {span.trace_id: span.name for span in request.resource_spans[0].scope_spans[0].spans}
+        for request in collector.requests
+    ]
+    assert [len(traces) for traces in sent] == [2, 2, 1]
+    assert sent[0].keys() == sent[1].keys() > sent[2].keys()
+
+
 def test_many_spans_go_in_batches(collector: Collector) -> None:
     send(spans_of(call(1, id=str(n)) for n in range(600)), collector.url)
     assert len(collector.requests) == 2
