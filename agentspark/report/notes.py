@@ -138,7 +138,8 @@ def _same_work(pairing: Pairing) -> Iterator[Note]:
         for pair in pairing.compared
         for options in (pair.baseline.options, pair.accelerated.options)
     }
-    if ways == {(None, None)}:
+    drafting = [any(getattr(pair, arm).draft_tokens for pair in pairing.compared) for arm in ARMS]
+    if ways == {(None, None)} and drafting[0] == drafting[1]:
         yield warning(
             "No call says how it was accelerated, as of servers other than agentspark's: the arms "
             "differ in nothing unless each had a server of its own."

@@ -289,12 +289,17 @@ def test_prices_that_apply_to_nothing_are_told(make_both, prices, told):
 
 
 def test_arms_that_nobody_tells_apart(make_run):
-    """Calls of a foreign server, which knows no arms."""
+    """Calls of foreign servers, which know no arms; drafts in one show that it had its own."""
     unsaid = {"options": Options(), "environment": None}
-    records = make_run("baseline", 2, **unsaid) + make_run("accelerated", 2, **unsaid)
-    assert any("the arms differ in nothing unless" in text for text in texts(summarize(records)))
-    records = make_run("baseline", 2) + make_run("accelerated", 2, **unsaid)
-    assert not any("the arms differ in nothing" in text for text in texts(summarize(records)))
+
+    def told(fast):
+        found = texts(summarize(make_run("baseline", 2, **unsaid) + fast))
+        return any("the arms differ in nothing unless" in text for text in found)
+
+    for drafts in (None, 0):
+        assert told(make_run("accelerated", 2, **unsaid, draft_tokens=drafts))
+    assert not told(make_run("accelerated", 2, **unsaid))
+    assert not told(make_run("accelerated", 2))
 
 
 def test_hashes_of_texts_and_of_tokens_are_not_compared(make_run):
