@@ -16,14 +16,15 @@ from langchain_dspark.call import Address, Call
 from langchain_dspark.clients import Clients
 from langchain_dspark.numbering import CallNumbers
 from langchain_dspark.pieces import CallPiece, Figures, Piece, metadata
+from openai_dspark.client.figures import draft_counts, server_figures, server_times, token_counts
+from openai_dspark.client.llama_cpp import Timings, timings_of
 from openai_dspark.client.params import ChatParams
 from openai_dspark.wire.chat_chunk import ChatChunk
-from openai_dspark.wire.metrics import Metrics, StepFigures
-from openai_dspark.wire.usage import CompletionDetails, PromptDetails, Usage
+from openai_dspark.wire.metrics import Metrics
+from openai_dspark.wire.usage import CompletionDetails, Usage
 
 _REFUSED = frozenset((400, 404, 413, 415, 422))
-_TIMES = ("queue_ms", "prefill_ms", "ttft_ms", "decode_ms", "total_ms")
-_COUNTS = (
+_DRAFTS = (
     "rounds",
     "draft_tokens",
     "verified_tokens",
@@ -90,6 +91,7 @@ class ChunkReader:
         # Servers send them with any chunk, some with several.
         self._usage: Usage | None = None
         self._metrics: Metrics | None = None
+        self._timings: Timings | None = None
         self._numbers = CallNumbers()
 
     def push(self, chunk: ChatChunk) -> Piece:
@@ -98,6 +100,7 @@ class ChunkReader:
             self._seen = chunk
         self._usage = chunk.usage or self._usage
         self._metrics = chunk.metrics or self._metrics
+        self._timings = timings_of(chunk) or self._timings
         if not chunk.choices:
             return _NOTHING
         choice = chunk.choices[0]
@@ -118,23 +121,24 @@ class ChunkReader:
         chunk = self._seen
         if chunk is None:
             raise RemoteStatusError("The server ended the stream without an answer.", status=None)
-        own = (self._metrics and self._metrics.agentspark) or StepFigures()
-        usage = self._usage
-        prompt = (usage and usage.prompt_tokens_details) or PromptDetails()
+        own, usage, timings = server_figures(self._metrics), self._usage, self._timings
         completion = (usage and usage.completion_tokens_details) or CompletionDetails()
+        drafts = {
+            **dict.fromkeys(_DRAFTS),
+            **draft_counts(self._metrics, usage, 1, timings),
+            "accepted_length": own.accepted_length,
+        }
         return Piece(
             figures=Figures(
-                prompt_tokens=None if usage is None else usage.prompt_tokens,
-                completion_tokens=None if usage is None else usage.completion_tokens,
-                cached_tokens=prompt.cached_tokens,
+                **token_counts(usage, timings),
                 reasoning_tokens=completion.reasoning_tokens,
                 metadata=metadata(
                     model=chunk.model,
                     finish_reason=self._finish,
                     request_id=chunk.id,
                     drafter=own.drafter,
-                    speculation={name: getattr(own, name) for name in _COUNTS},
-                    timings={name: getattr(own, name) for name in _TIMES},
+                    speculation=drafts,
+                    timings={**server_times(self._metrics, timings), "total_ms": own.total_ms},
                 ),
             )
         )

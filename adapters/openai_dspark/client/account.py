@@ -15,6 +15,7 @@ from agentspark.errors import TraceWriteError
 from agentspark.trace.record import ARMS, Failure, Options, Sampling, StepRecord
 from agentspark.trace.runs import split_run
 from openai_dspark.client.figures import draft_counts, server_figures, server_times, token_counts
+from openai_dspark.client.llama_cpp import Timings, timings_of
 from openai_dspark.client.opening import brings
 from openai_dspark.client.order import Order
 from openai_dspark.client.said import Said, output_hash, prompt_hash
@@ -26,6 +27,8 @@ from openai_dspark.wire.usage import Usage
 
 Generated = ChatChunk | ChatCompletion | TextCompletion
 
+# As chats, completions and responses call it.
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _LEFT = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 
 
@@ -44,12 +47,14 @@ class Account:
         # Servers send them with any chunk, some with several.
         self._usage: Usage | None = None
         self._metrics: Metrics | None = None
+        self._timings: Timings | None = None
 
     def add(self, reply: Generated) -> None:
         """Take in the answer, or what is new in it."""
         self._last = time.perf_counter()
         self._head = self._head or reply
         self._usage, self._metrics = reply.usage or self._usage, reply.metrics or self._metrics
+        self._timings = timings_of(reply) or self._timings
         for choice in reply.choices:
             self._said[choice.index].add(choice)
             self._finish = self._finish or choice.finish_reason
@@ -80,6 +85,8 @@ class Account:
 
     def _record(self, error: BaseException | None) -> StepRecord:
         body = json.loads(self._order.body or b"{}")
+        # Of several choices each has its own.
+        timings = self._timings if len(self._said) < 2 else None
         own, model = server_figures(self._metrics), str(body.get("model", ""))
         for arm in ARMS:  # "smollm2:baseline" is smollm2
             model = model.removesuffix(f":{arm}")
@@ -92,9 +99,9 @@ class Account:
             options=self._options(body),
             sampling=_sampling(body),
             started_at=self._started_at,
-            **self._times(),
-            **token_counts(self._usage),
-            **draft_counts(self._metrics, self._usage, len(self._said)),
+            **self._times(timings),
+            **token_counts(self._usage, timings),
+            **draft_counts(self._metrics, self._usage, len(self._said), timings),
             finish_reason=self._finish if error is None else _ending(error),
             prompt_hash=prompt_hash(self._order.body or b"{}"),
             output_hash=output_hash(self._said),
@@ -109,9 +116,9 @@ class Account:
         usual = {"speculation": "auto" if fast else "off", "verify": "auto", "share_prefix": fast}
         return Options(**{name: asked.get(name, value) for name, value in usual.items()})
 
-    def _times(self) -> dict[str, Any]:
+    def _times(self, timings: Timings | None) -> dict[str, Any]:
         """Milliseconds; of an answer that came whole, what the server says of the first token."""
-        times, first = server_times(self._metrics), self._first
+        times, first = server_times(self._metrics, timings), self._first
         if first is not None:
             times["ttft_ms"] = _millis(first - self._began)
             times["decode_ms"] = _millis(self._last - first)
@@ -137,7 +144,7 @@ def _place(labels: Labels, run: str | None, step: int | None, arm: str | None) -
 
 
 def _sampling(body: dict[str, Any]) -> Sampling:
-    most = body.get("max_completion_tokens", body.get("max_tokens"))
+    most = next((body[name] for name in _LIMITS if body.get(name) is not None), None)
     return Sampling(
         temperature=body.get("temperature"),
         top_p=body.get("top_p"),

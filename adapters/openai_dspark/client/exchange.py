@@ -14,6 +14,7 @@ from openai_dspark.client.account import Account, Generated
 from openai_dspark.client.events import DONE, EventDecoder
 from openai_dspark.client.failures import answer_of
 from openai_dspark.client.order import LABEL_HEADERS, Order
+from openai_dspark.client.problems import problem_in
 from openai_dspark.client.responses_api import as_chat, begins, ended
 from openai_dspark.wire.chat_chunk import ChatChunk
 from openai_dspark.wire.chat_reply import ChatCompletion
@@ -27,7 +28,8 @@ _ENDPOINTS = ("/chat/completions", "/completions", "/responses")
 class Exchange:
     """What was asked, and what is answered to it, piece by piece. What is not understood passes.
 
-    ``failure`` is an error that the server told instead of an answer, or within it.
+    ``failure`` is an error that the server told instead of an answer, or within it, or else that
+    nothing of what it said is an answer.
     """
 
     def __init__(self, request: httpx.Request, body: Mapping[str, Any]) -> None:
@@ -36,7 +38,9 @@ class Exchange:
         self._whole: list[bytes] | None = None if body.get("stream") else []
         self._decoder = EventDecoder()
         self.done = False
-        self.failure: RemoteStatusError | None = None
+        self._told: RemoteStatusError | None = None
+        self._unclear: RemoteStatusError | None = None
+        self._understood = False
         self.account = Account(
             Order(
                 "POST",
@@ -46,6 +50,11 @@ class Exchange:
                 streamed=self._whole is None,
             )
         )
+
+    @property
+    def failure(self) -> RemoteStatusError | None:
+        """What went wrong so far."""
+        return self._told or (None if self._understood else self._unclear)
 
     @classmethod
     def of(cls, request: httpx.Request) -> Exchange | None:
@@ -79,11 +88,16 @@ class Exchange:
         try:
             reply = self._response(content) if self._responses else self._kind(content)
         except RemoteStatusError as error:
-            self.failure = self.failure or error
+            # An event of another server's own is none: llama.cpp begins some streams with null.
+            if problem_in(content) is None:
+                self._unclear = self._unclear or error
+            else:
+                self._told = self._told or error
             return
         except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
             return  # a record that lacks something is better than a broken call
         if reply is not None:
+            self._understood = True
             self.account.add(reply)
 
     def _kind(self, content: bytes | str) -> Generated:

@@ -129,6 +129,8 @@ def _connection_error(error: httpx.HTTPError) -> RemoteConnectionError:
         what = "was not asked: no connection of this client became free in time"
     elif isinstance(error, httpx.TimeoutException):
         what = "did not answer in time"
+    elif isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)):
+        what = f"ended the connection before its answer was whole ({error})"
     else:
         what = f"cannot be reached ({error})"
     try:

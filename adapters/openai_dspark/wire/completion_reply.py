@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Literal
 
 from openai_dspark.wire.body import Reply
-from openai_dspark.wire.logprobs import CompletionLogprobs
+from openai_dspark.wire.logprobs import ChatLogprobs, CompletionLogprobs
 from openai_dspark.wire.metrics import Metrics
 from openai_dspark.wire.usage import Usage
 
 
 class CompletionChoice(Reply):
-    """One continuation; choices go by prompt, then by ``n``."""
+    """One continuation; choices go by prompt, then by ``n``.
+
+    llama.cpp gives log-probabilities in the shape of chats here too.
+    """
 
     index: int
     text: str
     finish_reason: str | None
-    logprobs: CompletionLogprobs | None
+    logprobs: CompletionLogprobs | ChatLogprobs | None
 
 
 class TextCompletion(Reply):
