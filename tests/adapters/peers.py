@@ -50,10 +50,10 @@ def chunk(*choices: Any, **more: Any) -> dict[str, Any]:
     return {**HEAD, "object": "chat.completion.chunk", "choices": [*choices], **more}
 
 
-def streamed(*events: Any) -> httpx.Response:
-    """A stream of these events, to its end."""
+def streamed(*events: Any, done: bool = True) -> httpx.Response:
+    """A stream of these events, to its end; ``done`` is whether it says so."""
     lines = [f"data: {event if isinstance(event, str) else json.dumps(event)}" for event in events]
-    content = "".join(f"{line}\n\n" for line in [*lines, "data: [DONE]"])
+    content = "".join(f"{line}\n\n" for line in [*lines, *["data: [DONE]"] * done])
     return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=content)
 
 

@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying
 from agentspark.engine.params import Labels
 from agentspark.trace.recorder import Recorder
 from openai_dspark.client.deadline import Deadline
-from openai_dspark.client.ending import aread_to_end
+from openai_dspark.client.ending import Endings, aread_to_end
 from openai_dspark.client.events import DONE, EventDecoder
 from openai_dspark.client.failures import (
     START_BYTES,
@@ -226,8 +226,9 @@ class AsyncClient:
     async def _chunks(
         self, response: httpx.Response, kind: type[Chunk], deadline: Deadline
     ) -> AsyncGenerator[Chunk, None]:
-        """The chunks up to ``[DONE]``; an error among them is raised."""
+        """The chunks up to ``[DONE]`` or the end of all choices; an error among them is raised."""
         start: bytes | None = b""
+        endings = Endings()
         decoder, parts = EventDecoder(), response.aiter_bytes()
         with deadline.hanging_up_in_loop(response), http_errors(deadline, self._http):
             async for part in parts:
@@ -237,5 +238,6 @@ class AsyncClient:
                     if event == DONE:
                         await aread_to_end(parts)
                         return
-                    yield answer_of(kind, event)
-        raise cut(deadline, response, start)
+                    yield endings.take(answer_of(kind, event))
+        if not endings.whole:
+            raise cut(deadline, response, start)

@@ -15,7 +15,7 @@ from tenacity import Retrying
 from agentspark.engine.params import Labels
 from agentspark.trace.recorder import Recorder
 from openai_dspark.client.deadline import Deadline
-from openai_dspark.client.ending import read_to_end
+from openai_dspark.client.ending import Endings, read_to_end
 from openai_dspark.client.events import DONE, EventDecoder
 from openai_dspark.client.failures import (
     START_BYTES,
@@ -221,8 +221,9 @@ class Client:
     def _chunks(
         self, response: httpx.Response, kind: type[Chunk], deadline: Deadline
     ) -> Generator[Chunk, None, None]:
-        """The chunks up to ``[DONE]``; an error among them is raised."""
+        """The chunks up to ``[DONE]`` or the end of all choices; an error among them is raised."""
         start: bytes | None = b""
+        endings = Endings()
         decoder, parts = EventDecoder(), response.iter_bytes()
         with deadline.hanging_up(response), http_errors(deadline, self._http):
             for part in parts:
@@ -232,5 +233,6 @@ class Client:
                     if event == DONE:
                         read_to_end(response, parts)
                         return
-                    yield answer_of(kind, event)
-        raise cut(deadline, response, start)
+                    yield endings.take(answer_of(kind, event))
+        if not endings.whole:
+            raise cut(deadline, response, start)

@@ -13,13 +13,14 @@ from openai_dspark.wire.usage import Usage
 class CompletionChoice(Reply):
     """One continuation; choices go by prompt, then by ``n``.
 
-    llama.cpp gives log-probabilities in the shape of chats here too.
+    llama.cpp gives log-probabilities in the shape of chats here too, and transformers' server
+    leaves out what is ``None``.
     """
 
     index: int
     text: str
-    finish_reason: str | None
-    logprobs: CompletionLogprobs | ChatLogprobs | None
+    finish_reason: str | None = None
+    logprobs: CompletionLogprobs | ChatLogprobs | None = None
 
 
 class TextCompletion(Reply):

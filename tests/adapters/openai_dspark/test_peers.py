@@ -10,7 +10,7 @@ import pytest
 
 from agentspark.errors import RemoteConnectionError, RemoteStatusError
 from agentspark.trace import read_trace
-from openai_dspark import Client, TracingTransport
+from openai_dspark import AsyncClient, Client, TracingTransport
 from openai_dspark.client.problems import problem_in
 
 from ..peers import END, HEAD, TIMINGS, TOO_LONG, USAGE, chunk, streamed, stub, text
@@ -135,6 +135,46 @@ def test_a_connection_that_breaks_within_an_answer_was_there():
         next(stream)
         with pytest.raises(RemoteConnectionError, match=r"was whole \(peer closed"):
             next(stream)
+
+
+TWO = {"index": 1, "delta": {"content": "b"}, "finish_reason": None}
+
+
+@pytest.mark.parametrize(
+    ("events", "whole"),
+    [
+        ([chunk(text("a")), chunk(END, usage=USAGE)], True),
+        ([chunk(text("a")), chunk(END), chunk(usage=USAGE)], True),
+        ([chunk(text("a")), chunk(TWO), chunk(END)], False),
+        ([chunk(text("a"))], False),
+        ([chunk(usage=USAGE)], False),
+        ([], False),
+    ],
+)
+async def test_a_stream_is_whole_where_its_choices_have_ended(path, events, whole):
+    """As those of transformers' server, which never says that it is done."""
+    kept = {"model": "smol", "trace": path, "max_retries": 0}
+    with client(streamed(*events, done=False), path) as one:
+        if whole:
+            assert len(list(one.chat_stream(CHAT))) == len(events)
+        else:
+            with pytest.raises(RemoteConnectionError, match="before it was complete"):
+                list(one.chat_stream(CHAT))
+    transport = httpx.MockTransport(lambda request: streamed(*events, done=False))
+    async with AsyncClient("http://there/v1", transport=transport, **kept) as other:
+        if whole:
+            assert len([chunk async for chunk in other.chat_stream(CHAT)]) == len(events)
+        else:
+            with pytest.raises(RemoteConnectionError, match="before it was complete"):
+                _ = [chunk async for chunk in other.chat_stream(CHAT)]
+    assert [record.succeeded for record in read_trace(path).records] == [whole] * 2
+
+
+def test_completions_may_leave_out_what_is_none(path):
+    part = {**HEAD, "object": "text_completion", "choices": [{"text": "a", "index": 0}]}
+    last = {**part, "choices": [{"text": "", "index": 0, "finish_reason": "length"}]}
+    with client(streamed(part, last, done=False), path) as one:
+        assert [c.choices[0].text for c in one.complete_stream("A")] == ["a", ""]
 
 
 def test_responses_say_their_limit_too(path):
