@@ -10,7 +10,7 @@ _CURRENCY_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
 
 def duration(milliseconds: float | None) -> str:
-    """``0.42 ms``, ``340 ms``, ``1.24 s``, ``48.3 s``, ``2 min 05 s``."""
+    """``0.42 ms``, ``340 ms``, ``1.24 s``, ``48.3 s``, ``2 min 05 s``, ``4 h 10 min``."""
     if milliseconds is None:
         return UNKNOWN
     if milliseconds < 10:
@@ -23,7 +23,10 @@ def duration(milliseconds: float | None) -> str:
     if seconds < 99.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s"
+    if minutes < 100:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes:02d} min"
 
 
 def times(factor: float | None) -> str:
@@ -49,6 +52,14 @@ def count(number: int | float | None) -> str:
 def output_tokens(completion: int | None, reasoning: int | None) -> str:
     """``120``, or ``120 (80 reasoning)`` of a model that reasoned."""
     return count(completion) + (f" ({count(reasoning)} reasoning)" if reasoning else "")
+
+
+def short(number: int | None) -> str:
+    """A count where there is little room: ``12,345``, ``1.23M``, ``50.5M``."""
+    if number is None or number < 1_000_000:
+        return count(number)
+    size, unit = (1e9, "B") if number >= 0.9995e9 else (1e6, "M")
+    return f"{number / size:.3g}{unit}" if number < 1e12 else f"{number / size:,.0f}{unit}"
 
 
 def decimal(number: float | None, digits: int = 2) -> str:

@@ -17,19 +17,24 @@ from agentspark.report.format import (
     times,
 )
 from agentspark.report.setup import run_name
-from agentspark.report.steps import by_run
+from agentspark.report.steps import MOST_ROWS, by_run
 from agentspark.report.summary import StepRow, Summary
 
 
 def render_markdown(summary: Summary) -> str:
-    """Headline, warnings, the arms, every step, and what it was measured on."""
+    """Headline, warnings, the arms, the steps, and what it was measured on.
+
+    Of very many steps the first ``MOST_ROWS``, and as many of what is not compared: a pull request
+    takes no more.
+    """
     parts = [f"# {_plain(summary.title)}", headline(summary)]
     parts += [f"> **{note.level.capitalize()}:** {_plain(note.text)}" for note in summary.notes]
     parts += ["## Arms", _arms(summary), _plain(prices_used(summary.prices))]
-    for run, rows in by_run(summary.steps).items():
+    for run, rows in by_run(summary.steps[:MOST_ROWS]).items():
         parts += [f"## Steps of {_plain(run_name(run))}", _steps(rows)]
+    parts += _left_out(len(summary.steps), "step")
     if summary.odd:
-        parts += ["## Not compared", _odd(summary)]
+        parts += ["## Not compared", _odd(summary), *_left_out(len(summary.odd), "call")]
     parts += ["## Measured on", _machines(summary)]
     return "\n\n".join(parts) + "\n"
 
@@ -106,6 +111,10 @@ def _step(row: StepRow) -> tuple[str, ...]:
     )
 
 
+def _left_out(all_: int, noun: str) -> list[str]:
+    return [f"report.json has {named(all_ - MOST_ROWS, f'further {noun}')}."] * (all_ > MOST_ROWS)
+
+
 def _odd(summary: Summary) -> str:
     rows = [
         (
@@ -114,7 +123,7 @@ def _odd(summary: Summary) -> str:
             odd.arm or "",
             odd.reason if odd.error is None else f"{odd.reason}: {odd.error.message}",
         )
-        for odd in summary.odd
+        for odd in summary.odd[:MOST_ROWS]
     ]
     return _table("Run|Step|Arm|Reason", rows)
 

@@ -27,6 +27,7 @@ DECODE = "#010a07"
 QUEUE = "#010a08"
 CACHED = "#010a09"
 PANEL = "#010a0a"
+ON_BAR = "#010a0b"
 
 _VARIABLES = {
     INK: "--ink",
@@ -39,6 +40,7 @@ _VARIABLES = {
     QUEUE: "--queue",
     CACHED: "--cached",
     PANEL: "--panel",
+    ON_BAR: "--on-bar",
 }
 _STAND_IN = re.compile("|".join(_VARIABLES), re.IGNORECASE)
 # What an inlined drawing must not bring along: fonts and rules of its own, names that clash.

@@ -82,7 +82,7 @@ def _draw_run(axes: Axes, segments: Sequence[Segment], base: float, end: float) 
                 str(segment.step),
                 ha="center",
                 va="center_baseline",
-                color=style.PANEL,
+                color=style.ON_BAR,
             )
         for length_ms, colour in (
             (segment.queue_ms, style.QUEUE),

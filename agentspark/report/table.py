@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentspark.printable import printable
-from agentspark.report.format import count, decimal, duration, named, percent, times
+from agentspark.report.format import count, decimal, duration, named, percent, short, times
 from agentspark.report.setup import run_name
 from agentspark.report.steps import MOST_ROWS, by_run
 from agentspark.report.summary import StepRow, Summary
@@ -41,14 +41,14 @@ def step_table(summary: Summary) -> Table:
     table.add_column("Step", count(summary.counts.steps), justify="right", no_wrap=True)
     table.add_column("Name", "all", min_width=8)
     for header, footer in (
-        ("Prompt", count(fast.prompt_tokens)),
+        ("Prompt", short(fast.prompt_tokens)),
         ("Cached", percent(fast.cached_share)),
-        ("Output", count(fast.completion_tokens)),
+        ("Output", short(fast.completion_tokens)),
         ("Baseline", duration(slow.total_ms)),
         ("Accel.", duration(fast.total_ms)),
         ("Length", decimal(fast.accepted_length)),
         ("Speed-up", times(summary.speedup.total)),
-        ("Same", f"{summary.counts.identical}/{summary.counts.pairs}"),
+        ("Same", _same(summary)),
     ):
         table.add_column(header, footer, justify="right", no_wrap=True)
     runs = by_run(summary.steps[:MOST_ROWS])
@@ -59,6 +59,14 @@ def step_table(summary: Summary) -> Table:
         for row in rows:
             table.add_row(*_cells(row))
     return table
+
+
+def _same(summary: Summary) -> str:
+    """In how many pairs outputs are the same; of very many, in how many not known to be."""
+    same, pairs = summary.counts.identical, summary.counts.pairs
+    if pairs < 1000:
+        return f"{same}/{pairs}"
+    return "all" if same == pairs else f"{count(pairs - same)} no"
 
 
 def _cells(row: StepRow) -> tuple[str | Text, ...]:

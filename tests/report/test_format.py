@@ -25,10 +25,30 @@ DASH = "–"  # noqa: RUF001
         (99_960.0, "1 min 40 s"),
         (125_400.0, "2 min 05 s"),
         (119_700.0, "2 min 00 s"),
+        (5_999_400.0, "99 min 59 s"),
+        (6_000_000.0, "1 h 40 min"),
+        (15_001_000.0, "4 h 10 min"),
+        (7_199_000.0, "2 h 00 min"),
     ],
 )
 def test_durations(milliseconds, text):
     assert shown.duration(milliseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (None, DASH),
+        (999_999, "999,999"),
+        (1_234_567, "1.23M"),
+        (50_500_000, "50.5M"),
+        (999_600_000, "1B"),
+        (12_345_678_901, "12.3B"),
+        (2**53, "9,007,199B"),
+    ],
+)
+def test_large_counts(number, text):
+    assert shown.short(number) == text
 
 
 def test_factors_shares_and_counts():

@@ -193,6 +193,9 @@ def test_the_page_stays_small_and_says_what_it_leaves_out(make_run):
     assert len(text) < 1_000_000
     assert "report.json has 60 further steps" in printed(summary, 100)
     assert len(printed(summary, 100).splitlines()) < MOST_ROWS + 300
+    markdown = render_markdown(summary)
+    assert "report.json has 60 further steps" in markdown
+    assert len(markdown) < 65_536  # as much as a pull request takes
 
 
 def test_a_plot_has_as_many_shapes_for_many_calls_as_for_few(make_both):
