@@ -91,6 +91,22 @@ def test_costs_that_are_the_same_are_neither_more_nor_less(make_run):
     assert '<div class="number">0%</div>' in page
 
 
+@pytest.mark.parametrize(("slow", "fast"), [(True, True), (False, True), (False, False)])
+def test_passes_are_told_where_they_are_known(make_run, slow, fast):
+    """vLLM tells how many drafts were kept, and not always how many passes there were."""
+    arms = [("baseline", slow), ("accelerated", fast)]
+    unknown = {True: {}, False: {"rounds": None}}
+    records = [
+        record
+        for place, (arm, known) in enumerate(arms)
+        for record in make_run(arm, at_s=50.0 * place, **unknown[known])
+    ]
+    page = render_html(summarize(records))
+    assert "From draft to output" in page
+    assert ("8 passes of the target wrote 16 tokens" in page) == fast
+    assert ("; the baseline needed 12 for 16." in page) == slow
+
+
 def test_calls_that_are_not_compared_are_not_called_tools(make_both):
     records = make_both()
     assert "are not compared. Numbers" not in render_html(summarize(records))
