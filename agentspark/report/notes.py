@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from agentspark.report.clock import busy_seconds
 from agentspark.report.format import duration, named
@@ -46,6 +46,18 @@ def price_notes(prices: PriceTable, records: Sequence[StepRecord]) -> list[Note]
             )
         ]
     return []
+
+
+def currency_notes(currencies: Collection[str]) -> list[Note]:
+    """A warning where the traces have costs in more than one currency."""
+    if len(currencies) < 2:
+        return []
+    return [
+        warning(
+            f"The traces have costs in several currencies ({_listed(currencies)}), which cannot be "
+            "added up, so they are left out. Give a price table to have them in one."
+        )
+    ]
 
 
 def warning(text: str) -> Note:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from agentspark.errors import PairingError
 from agentspark.report.clock import by_unit, wall_time
 from agentspark.report.measures import arm_totals, step_side, step_speedup, total_speedup
-from agentspark.report.notes import find_notes, price_notes
+from agentspark.report.notes import currency_notes, find_notes, price_notes
 from agentspark.report.pairing import Pairing, StepPair, pair_records
 from agentspark.report.setup import common, setup_of
 from agentspark.report.statistics import CONFIDENCE, bootstrap_interval
@@ -41,7 +41,8 @@ def summarize(
     """Compare the two arms found in ``records``.
 
     ``prices`` replaces the costs in the records; where neither gives any, ``DEFAULT_PRICES`` do.
-    ``notes`` are shown before the ones found here, as that no price applies.
+    Costs in several currencies are left out. ``notes`` are shown before the ones found here, as
+    that no price applies.
     Raises ``PairingError`` where an arm is missing, nothing pairs, or no pair succeeded.
     """
     records, given = list(records), prices
@@ -49,6 +50,9 @@ def summarize(
         prices = DEFAULT_PRICES
     if prices is not None:
         records = [r.model_copy(update={"cost": cost_of(r, prices)}) for r in records]
+    currencies = {record.cost.currency for record in records if record.cost is not None}
+    if len(currencies) > 1:
+        records = [record.model_copy(update={"cost": None}) for record in records]
     pairing = pair_records(records)
     compared = pairing.compared
     if not compared:
@@ -82,6 +86,7 @@ def summarize(
         notes=[
             *notes,
             *(price_notes(given, both) if given is not None else []),
+            *currency_notes(currencies),
             *find_notes(pairing),
         ],
         timeline=build_timeline(pairing),

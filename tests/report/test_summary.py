@@ -9,7 +9,7 @@ import pytest
 from agentspark.errors import PairingError
 from agentspark.report import Summary, summarize
 from agentspark.trace import DEFAULT_PRICES, PriceTable, text_hash
-from agentspark.trace.record import Failure, Options
+from agentspark.trace.record import Cost, Failure, Options
 
 
 def texts(summary, level="warning"):
@@ -194,6 +194,18 @@ def test_default_prices_where_no_record_has_a_cost(make_both):
 
     assert summary.prices == DEFAULT_PRICES
     assert summary.arms["baseline"].cost == pytest.approx(4 / 3600 * 0.1)
+
+
+def test_costs_in_several_currencies_are_not_added_up(make_run):
+    francs, dollars = (Cost(currency=currency, total=0.3) for currency in ("CHF", "USD"))
+    records = make_run("baseline", cost=francs) + make_run("accelerated", cost=dollars, at_s=50)
+    summary = summarize(records)
+
+    assert texts(summary)[0].startswith("The traces have costs in several currencies (CHF, USD)")
+    assert [arm.cost for arm in summary.arms.values()] == [None, None]
+    priced = summarize(records, prices=PriceTable(currency="EUR", prompt=10.0))
+    assert texts(priced) == []
+    assert priced.arms["baseline"].currency == "EUR"
 
 
 def test_prices_replace_recorded_costs(make_both):
