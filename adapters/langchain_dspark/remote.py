@@ -21,7 +21,7 @@ from openai_dspark.client.llama_cpp import Timings, timings_of
 from openai_dspark.client.params import ChatParams
 from openai_dspark.wire.chat_chunk import ChatChunk
 from openai_dspark.wire.metrics import Metrics
-from openai_dspark.wire.usage import CompletionDetails, Usage
+from openai_dspark.wire.usage import Usage
 
 _REFUSED = frozenset((400, 404, 413, 415, 422))
 _DRAFTS = (
@@ -122,7 +122,6 @@ class ChunkReader:
         if chunk is None:
             raise RemoteStatusError("The server ended the stream without an answer.", status=None)
         own, usage, timings = server_figures(self._metrics), self._usage, self._timings
-        completion = (usage and usage.completion_tokens_details) or CompletionDetails()
         drafts = {
             **dict.fromkeys(_DRAFTS),
             **draft_counts(self._metrics, usage, 1, timings),
@@ -131,7 +130,6 @@ class ChunkReader:
         return Piece(
             figures=Figures(
                 **token_counts(usage, timings),
-                reasoning_tokens=completion.reasoning_tokens,
                 metadata=metadata(
                     model=chunk.model,
                     finish_reason=self._finish,

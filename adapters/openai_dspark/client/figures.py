@@ -6,24 +6,32 @@ from typing import Any
 
 from openai_dspark.client.llama_cpp import Timings
 from openai_dspark.wire.metrics import Metrics, SpeculativeDecoding, StepFigures
-from openai_dspark.wire.usage import PromptDetails, Usage
+from openai_dspark.wire.usage import CompletionDetails, PromptDetails, Usage
 
-_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 _TIMES = ("queue_ms", "prefill_ms", "ttft_ms", "decode_ms")
 _COUNTS = ("rounds", "draft_tokens", "verified_tokens", "accepted_tokens", "accepted_histogram")
 
 
 def token_counts(usage: Usage | None, timings: Timings | None = None) -> dict[str, Any]:
-    """Tokens of the prompt, of it those cached, and of the answer; ``None`` is not said.
+    """Tokens of the prompt and of it those cached, of the answer and of it the reasoning.
 
-    llama.cpp counts them in its timings too, also where nobody asks for the usage of a stream.
+    ``None`` is not said. llama.cpp counts them in its timings too, also where nobody asks for the
+    usage of a stream.
     """
-    counts: tuple[int | None, int | None, int | None] = None, None, None
+    counts: tuple[int | None, ...] = (None,) * len(_TOKENS)
     if usage is not None:
-        details = usage.prompt_tokens_details or PromptDetails()
-        counts = usage.prompt_tokens, details.cached_tokens, usage.completion_tokens
+        prompt = usage.prompt_tokens_details or PromptDetails()
+        answer = usage.completion_tokens_details or CompletionDetails()
+        counts = (
+            usage.prompt_tokens,
+            prompt.cached_tokens,
+            usage.completion_tokens,
+            answer.reasoning_tokens,
+        )
     elif timings is not None and timings.prompt_n is not None and timings.cache_n is not None:
-        counts = timings.prompt_n + timings.cache_n, timings.cache_n, timings.predicted_n
+        cached = timings.cache_n
+        counts = timings.prompt_n + cached, cached, timings.predicted_n, None
     return dict(zip(_TOKENS, counts, strict=True))
 
 

@@ -81,6 +81,24 @@ def test_a_stream_that_nobody_asks_for_usage_is_counted_by_timings(path):
     assert (record.prompt_tokens, record.cached_tokens, record.completion_tokens) == (55, 24, 17)
 
 
+def test_what_thinking_took_is_recorded(path):
+    thought = {**USAGE, "completion_tokens_details": {"reasoning_tokens": 9}}
+    response = {
+        "id": "r", "object": "response", "model": "m", "output": [], "status": "completed",
+        "usage": {
+            "input_tokens": 5, "output_tokens": 12, "total_tokens": 17,
+            "output_tokens_details": {"reasoning_tokens": 7},
+        },
+    }  # fmt: skip
+    with client(streamed(chunk(text("a")), chunk(END, usage=thought)), path) as one:
+        list(one.chat_stream(CHAT))
+    with client(streamed(chunk(text("a")), chunk(END, usage=USAGE)), path) as one:
+        list(one.chat_stream(CHAT))
+    create = openai_client(httpx.Response(200, json=response), path).responses.create
+    create(model="m", input="a")
+    assert [record.reasoning_tokens for record in read_trace(path).records] == [9, None, 7]
+
+
 def test_an_event_that_is_no_answer_does_not_make_a_call_fail(path):
     done = {
         **HEAD, "object": "text_completion",
