@@ -66,12 +66,15 @@ def accept_table(
 
 
 def walk(lengths: list[int]) -> tuple[int, int]:
-    """Return ``(tokens, rounds)`` of greedy rounds where anchor ``i`` accepts ``lengths[i]``."""
+    """Return ``(tokens, rounds)`` of greedy rounds where anchor ``i`` accepts ``lengths[i]``.
+
+    A round that accepts the response's end has no bonus: nothing comes after it.
+    """
     at = rounds = 0
     while at < len(lengths):
         at += lengths[at] + 1
         rounds += 1
-    return at, rounds
+    return min(at, len(lengths)), rounds
 
 
 def offline_tau(model: DraftModel, examples: Iterable[tuple[Example, bool]]) -> OfflineTau:
