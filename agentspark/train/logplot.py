@@ -47,12 +47,12 @@ def _events(log: Path) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     if not log.exists():
         return events
-    for line in log.read_text(encoding="utf-8").splitlines():
+    for line in log.read_bytes().splitlines():
         try:
             event = json.loads(line)
-        except ValueError:  # a line that a kill cut off
+        except ValueError:  # a line that a kill or a full disk cut off
             continue
-        if isinstance(event, dict) and "step" in event:
+        if isinstance(event, dict) and type(event.get("step")) is int:
             events.append(event)
     return events
 

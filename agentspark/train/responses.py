@@ -75,7 +75,7 @@ def read_responses(path: Path) -> Iterator[Response]:
     """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as handle:
+    with path.open("rb") as handle:  # bytes that are no text break their own line only
         for line in handle:
             try:
                 yield parse_response(json.loads(line))

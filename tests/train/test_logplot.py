@@ -15,7 +15,10 @@ def test_a_log_is_drawn_beside_itself(tmp_path: Path):
     lines = [{"event": "step", "step": step, **numbers} for step in (20, 40, 60, 40, 60)]
     lines.append({"event": "resumed", "step": 20})
     lines.append({"event": "evaluation", "step": 60, "tau_greedy": None, "tau_sampled": 1.3})
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"event": "st')
+    odd = (
+        b'\xff\xfe\n{"event": "step", "step": null}\n{"event": "step", "step": [1]}\n{"event": "st'
+    )
+    log.write_bytes("".join(json.dumps(line) + "\n" for line in lines).encode() + odd)
     png, svg = plot_log(log)
     assert (png.name, svg.name) == ("run.png", "run.svg")
     assert png.read_bytes()[:4] == b"\x89PNG"
