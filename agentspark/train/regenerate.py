@@ -51,11 +51,11 @@ def regenerate(
     """
     left_out = LeftOut() if left_out is None else left_out
     done = {r.id for r in read_answers(path, prompts, config, engine.fingerprint)}
-    _end_with_newline(path)
     have = len(done)
     most = len(prompts) * config.samples
     total = min(most, config.max_responses or most)
     try:
+        _end_with_newline(path)
         with path.open("a", encoding="utf-8") as out:
             waiting = make_jobs(engine, prompts, config, seed, done, left_out)
             for response in _run(engine, waiting, total - have, left_out):

@@ -60,6 +60,15 @@ def test_a_full_disk_keeps_the_responses_so_far(engine, tmp_path: Path, monkeypa
         regenerate(engine, prompts(6), path, DATA)
     assert len(list(read_responses(path))) == 3
     monkeypatch.undo()
+
+    # Started again while it is still full, with a line that was cut off.
+    def still_full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(regenerate_module, "_end_with_newline", still_full)
+    with pytest.raises(TrainError, match=r"r\.jsonl .*: free some disk"):
+        regenerate(engine, prompts(6), path, DATA)
+    monkeypatch.undo()
     assert regenerate(engine, prompts(6), path, DATA) == 6
 
 
