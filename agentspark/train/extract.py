@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from agentspark.train.rows import Example
 from agentspark.train.store import FeatureStore, write_shard
 
 SHARD_SEQUENCES = 48
+# What a shard's header takes at most: for each sequence beside its names, and once.
+_ENTRY_BYTES, _HEADER_BYTES = 256, 1024
 
 Progress = Callable[[int, int], None]
 
@@ -40,11 +43,12 @@ def extract_features(
     todo = [r for r in responses if r.id not in done and len(r.token_ids) > 1]
     batch: list[tuple[str, str, float, Example]] = []
     for number, response in enumerate(todo, start=1):
-        if store.bytes + _size(batch) >= max_disk_bytes:
-            break
         tokens = [*response.prompt_token_ids, *response.token_ids]
         example = reader.read(tokens, len(response.prompt_token_ids))
-        batch.append((response.id, response.kind, response.temperature, example))
+        item = (response.id, response.kind, response.temperature, example)
+        if store.bytes + _most_bytes([*batch, item]) > max_disk_bytes:
+            break
+        batch.append(item)
         if len(batch) == SHARD_SEQUENCES:
             _write(store, batch, reader.origin)
             batch = []
@@ -56,8 +60,15 @@ def extract_features(
     return FeatureStore(folder, only=wanted, origin=reader.origin)
 
 
-def _size(batch: list[tuple[str, str, float, Example]]) -> int:
-    return sum(e.hidden.nbytes + e.last.nbytes + 8 * e.tokens.numel() for *_, e in batch)
+def _most_bytes(batch: list[tuple[str, str, float, Example]]) -> int:
+    """As much as these take as a shard, or a little more."""
+    rows = sum(
+        e.hidden.nbytes + e.last.nbytes + 4 * e.tokens.numel() + 8 * e.last.shape[0]
+        for *_, e in batch
+    )
+    # The header tells of every sequence, in text whose quotes are escaped.
+    words = sum(len(json.dumps(json.dumps((name, kind)))) for name, kind, *_ in batch)
+    return rows + words + _ENTRY_BYTES * len(batch) + _HEADER_BYTES
 
 
 def _write(

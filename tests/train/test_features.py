@@ -94,6 +94,20 @@ def test_extraction_resumes_and_respects_the_bound(target, tmp_path: Path):
     assert not list(tmp_path.glob("*.writing"))
     bound = store.bytes
     assert len(extract_features(reader, responses(50), tmp_path, bound)) == 5
+    for more, fewest in ((1, 5), (40_000, 9)):
+        whole = extract_features(reader, responses(50), tmp_path, bound + more)
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= bound + more
+        assert fewest <= len(whole) < 50
+
+
+def test_a_shards_size_is_known_before_it_is_written(target, make_example, tmp_path: Path):
+    reader = TargetReader(target.model, (0, 1), prompts=True)
+    for count in (1, 30):
+        items = [
+            (f'"\\é-{n}' * 9, "a kind", 0.25, reader.read([5] * (20 + n), 3)) for n in range(count)
+        ]
+        size = write_shard(tmp_path / f"shard-{count:05d}.safetensors", items, reader.origin)
+        assert size <= extract._most_bytes(items) <= size + 1500 + 200 * count
 
 
 def test_a_deleted_shard_comes_back_to_its_place(target, tmp_path: Path, monkeypatch):
