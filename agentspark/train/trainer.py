@@ -7,6 +7,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,11 +24,11 @@ from agentspark.train.blocks import run_blocks
 from agentspark.train.config import DataConfig, OptimConfig
 from agentspark.train.evaluate import OfflineTau
 from agentspark.train.judge import measure
-from agentspark.train.loss import block_loss, column_map
+from agentspark.train.loss import LossParts, block_loss, column_map
 from agentspark.train.meter import Meter
 from agentspark.train.optimizer import MasterAdamW
 from agentspark.train.ranks import Ranks
-from agentspark.train.rows import Example
+from agentspark.train.rows import Example, Rows
 from agentspark.train.runlog import RunLog
 from agentspark.train.source import ExampleSource, Splitter, split_source
 from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
@@ -35,6 +37,14 @@ Report = Callable[[float, dict[str, float]], None]
 
 LOG_FILE = "run.jsonl"
 DRAFTER_FOLDER = "drafter"
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one step learns from: sequences by their numbers, and the anchors in each."""
+
+    numbers: list[int]
+    anchors: list[Tensor]
 
 
 class Trainer:
@@ -69,6 +79,7 @@ class Trainer:
         self.split = self._split(source)
         # True between the first changed weight of a step and its counting: no state to be saved.
         self._moving = False
+        self._seen: _Batch | None = None
         self._resume()
 
     def _resume(self) -> None:
@@ -147,8 +158,8 @@ class Trainer:
         """Train to the end, and measure; ``report`` gets the progress and the log's numbers.
 
         Raises ``DivergedError`` where the loss or the gradient stops being finite; the state and
-        the drafter saved before stay. A ``KeyboardInterrupt`` saves, unless it comes while the
-        weights are being changed, and passes on.
+        the drafter saved before stay, whose loss is finite. A ``KeyboardInterrupt`` saves, unless
+        it comes while the weights are being changed, and passes on.
         """
         if not self.split.train:
             raise TrainError(
@@ -206,8 +217,8 @@ class Trainer:
             )
             for i, e in zip(numbers, examples, strict=True)
         ]  # fmt: skip
-        rows = run_blocks(self.model, examples, anchors)
-        parts = block_loss(self.model, examples, rows, self.columns, c.loss)
+        self._seen = _Batch(numbers, anchors)
+        rows, parts = self._losses(examples, anchors)
         parts.total.backward()
         self.ranks.average(self.optimizer.params)
         norm = math.nan
@@ -215,15 +226,38 @@ class Trainer:
         if bool(torch.isfinite(parts.total.detach())):
             norm = self.optimizer.step(self.learning_rate())
         if not math.isfinite(norm):
-            self.log.write("diverged", step=before.step, sequences=numbers)
             raise self._diverged(numbers, examples)
         meter.add(parts, rows.valid, norm)
         self.anchors += sum(a.numel() for a in anchors) * self.ranks.world
         self.cursor = after
         self._moving = False
 
-    def _diverged(self, numbers: Sequence[int], examples: Sequence[Example]) -> DivergedError:
-        """What to raise for a step on these sequences, with what to do about it."""
+    def _losses(
+        self, examples: Sequence[Example], anchors: Sequence[Tensor]
+    ) -> tuple[Rows, LossParts]:
+        rows = run_blocks(self.model, examples, anchors)
+        return rows, block_loss(self.model, examples, rows, self.columns, self.config.loss)
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """Raise ``DivergedError`` where the weights, or what is written of them, lead nowhere.
+
+        A step's loss tells of the weights that it began with. What it made of them would only show
+        at the next one, with the good state before it written over.
+        """
+        seen = self._seen
+        if seen is None:  # the weights are as they were loaded
+            return
+        examples = self.source.examples(seen.numbers)
+        for shown in (nullcontext(), self.optimizer.written()):
+            with shown:
+                total = self._losses(examples, seen.anchors)[1].total
+            if not bool(torch.isfinite(total)):
+                raise self._diverged(seen.numbers, examples)
+
+    def _diverged(self, numbers: list[int], examples: Sequence[Example]) -> DivergedError:
+        """Log and return what to raise for a loss on these sequences, with what to do about it."""
+        self.log.write("diverged", step=self.cursor.step, sequences=numbers)
         broken = [i for i, e in zip(numbers, examples, strict=True) if not e.finite]
         advice = "Lower the learning rate and start again"
         if broken:
@@ -236,14 +270,18 @@ class Trainer:
         if (self.folder / STATE_FILE).exists():
             kept = f"the state saved before is kept in {self.folder}"
         return DivergedError(
-            f"the loss is not finite at step {self.cursor.step} (sequences {list(numbers)}): "
+            f"the loss is not finite at step {self.cursor.step} (sequences {numbers}): "
             f"{kept}. {advice}."
         )
 
     def save(self) -> None:
-        """Write the state and the drafter as they are now (the first rank does)."""
+        """Write the state and the drafter as they are now (the first rank does).
+
+        Raises ``DivergedError`` for weights that would only be gone on with to that.
+        """
         if not self.ranks.first:
             return
+        self._check()
         save_state(
             RunState(
                 cursor=self.cursor,

@@ -147,12 +147,12 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
     store, tmp_path: Path, monkeypatch
 ):
     trainer = make(store, tmp_path / "run", checkpoint_every_s=1e-9)
-    real, calls = trainer_module.block_loss, []
+    real = trainer_module.block_loss
 
     def broken(*args):
-        calls.append(1)
         parts = real(*args)
-        return parts if len(calls) < 6 else replace(parts, total=parts.total * math.nan)
+        fails = trainer.cursor.step == 5 and parts.total.requires_grad
+        return replace(parts, total=parts.total * math.nan) if fails else parts
 
     monkeypatch.setattr(trainer_module, "block_loss", broken)
     with pytest.raises(DivergedError, match=r"step 5 .*the state saved before is kept"):
@@ -162,6 +162,31 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(
     again = make(store, tmp_path / "run")
     assert again.cursor.step == 5
     assert all(bool(torch.isfinite(w).all()) for w in weights(again).values())
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_weights_that_end_in_no_finite_loss_are_not_saved(store, tmp_path: Path, ema):
+    trainer = make(store, tmp_path / "run", steps=4, ema=ema)
+    real = trainer.optimizer.step
+
+    def far(lr: float) -> float:
+        norm = real(lr)
+        if trainer.cursor.step == 3:  # the last step, after which none would tell
+            o = trainer.optimizer
+            with torch.no_grad():
+                torch._foreach_mul_(o.master if o.average is None else o.average, 1e30)
+                torch._foreach_copy_(o.params, o.master)
+        elif trainer.cursor.step == 2:
+            trainer.save()
+        return norm
+
+    trainer.optimizer.step = far
+    with pytest.raises(DivergedError, match=r"step 4 .*the state saved before is kept"):
+        trainer.run()
+    assert events(tmp_path / "run")[-1]["event"] == "diverged"
+    again = make(store, tmp_path / "run", steps=4, ema=ema)
+    assert again.cursor.step == 2
+    again.run()  # from a good state
 
 
 def test_a_loss_that_is_not_finite_at_once_tells_of_no_state(store, tmp_path: Path, monkeypatch):
