@@ -170,6 +170,12 @@ def loaded_drafter(
     there.
     """
     model = load_drafter(folder, dtype=dtype, device=target.spec.device)
+    broken = [name for name, w in model.state_dict().items() if not bool(w.isfinite().all())]
+    if broken:
+        raise DrafterFormatError(
+            f"the drafter in {folder} has weights that are not finite ({broken[0]}): nothing can "
+            "be made of it; take another."
+        )
     matrices = target_matrices(target.model)
     check_drafter(model.config, target.spec, target_fingerprint(*matrices), advice)
     if shape is not None:

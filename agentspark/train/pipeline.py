@@ -15,7 +15,7 @@ from agentspark.drafting.loading import fingerprint_of
 from agentspark.dspark.checkpoint import WEIGHTS_FILE, weights_digest
 from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
-from agentspark.errors import ConfigError
+from agentspark.errors import ConfigError, DrafterFormatError, TrainError
 from agentspark.models.target import Target, load_target
 from agentspark.prompts.files import read_prompt_files
 from agentspark.prompts.left_out import LeftOut
@@ -108,6 +108,10 @@ def _train(
         ranks.wait()
     if source is None:
         source = FeatureStore(given / FEATURES_FOLDER, only={r.id for r in responses})
+    if responses and not len(source):
+        raise TrainError(
+            "the features of no response fit into max_disk: raise it, or train online."
+        )
     if len(responses) < len(answers):
         short = len(answers) - len(responses)
         warnings = (*warnings, f"{short} responses of a single token have nothing to learn from.")
@@ -214,7 +218,13 @@ def _drafter(
     """Return the drafter to train: the run's own where it was begun, else ``init``, else new."""
     begun = _begun(config)
     if begun is not None:
-        return loaded_drafter(target, begun, dtype, config.shape)
+        try:
+            return loaded_drafter(target, begun, dtype, config.shape)
+        except DrafterFormatError as error:
+            raise TrainError(
+                f"the drafter that this run saved is broken ({error}). Delete {begun}: the run "
+                "goes on from its saved state."
+            ) from error
     size = target.spec.vocab_size
     counts = blend_counts(
         count_tokens((torch.tensor(r.token_ids) for r in responses), size),

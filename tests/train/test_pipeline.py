@@ -10,13 +10,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from agentspark.config import EngineConfig
 from agentspark.dspark.config import read_config
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions
 from agentspark.engine.precision import DTYPES, dtype_of
-from agentspark.errors import ConfigError, DataError, DrafterMismatchError, TrainError
+from agentspark.errors import (
+    ConfigError,
+    DataError,
+    DrafterFormatError,
+    DrafterMismatchError,
+    TrainError,
+)
 from agentspark.sampling.params import SamplingParams
 from agentspark.train.config import DataConfig, DrafterShape, OptimConfig, TrainConfig
 from agentspark.train.lock import lock_run
@@ -305,6 +312,36 @@ def test_a_run_goes_on_in_the_folder_it_started_from(first: TrainConfig, tmp_pat
     longer = replace(asked, optim=replace(asked.optim, steps=8))
     train_drafter(longer, silent_stage)
     assert (out / "model.safetensors").read_bytes() != weights
+
+
+def test_a_drafter_that_a_run_saved_and_cannot_read_is_not_needed(first: TrainConfig):
+    weights = first.out / "model.safetensors"
+    before, saved = weights.read_bytes(), first.out / "work" / "drafter"
+    (saved / "model.safetensors").write_bytes(before[:100])
+    with pytest.raises(TrainError, match=rf"Delete {saved}: the run goes on from its saved state"):
+        train_drafter(first, silent_stage)
+    shutil.rmtree(saved)
+    train_drafter(first, silent_stage)
+    assert weights.read_bytes() == before
+
+
+def test_a_broken_drafter_to_start_from_is_told_before_anything_is_computed(
+    first: TrainConfig, tmp_path: Path
+):
+    weights = first.out / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["norm.weight"][3] = torch.nan
+    save_file(tensors, weights)
+    second = replace(first, out=tmp_path / "second", init=first.out)
+    with pytest.raises(DrafterFormatError, match=r"not finite \(backbone.norm.weight\)"):
+        train_drafter(second, silent_stage)
+    assert not second.out.exists()
+
+
+def test_a_disk_that_has_room_for_nothing_is_told_as_that(first: TrainConfig):
+    shutil.rmtree(first.out / "work" / "features")
+    with pytest.raises(TrainError, match="no response fit into max_disk"):
+        train_drafter(replace(first, data=replace(DATA, max_disk_bytes=10)), silent_stage)
 
 
 def test_another_drafter_to_start_from_is_no_way_to_go_on(first: TrainConfig, tmp_path: Path):
