@@ -101,17 +101,18 @@ def _shares(values: Sequence[float | None]) -> str:
 
 
 def adapted_card(init: Path, figures: str, steps: int, seconds: float, command: str | None) -> str:
-    """Return the card of ``init``, if it has one, and what was done since."""
+    """Return the card of ``init``, if it has one, and what was done since.
+
+    That is told once, where a kill came when the card was written and the weights were not.
+    """
     card = init / CARD_FILE
     before = card.read_text(encoding="utf-8").rstrip() if card.exists() else "# DSpark drafter"
     lines = [
-        before,
-        "",
         "## Adapted",
         f"- To traces of an agent's own work, {steps:,} steps, {seconds / 60.0:.1f} minutes on "
         f"{hardware_text(torch.get_num_threads())}",
         f"- Command: {f'`{command}`' if command else 'not recorded'}",
         f"- Measured: {figures}",
-        "",
     ]
-    return "\n".join(lines)
+    section = "\n".join(lines)
+    return f"{before.removesuffix(section).rstrip()}\n\n{section}\n"

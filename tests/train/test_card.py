@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agentspark.train.card import TrainingFacts, card_text
+from pathlib import Path
+
+from agentspark.train.card import TrainingFacts, adapted_card, card_text
 from agentspark.train.config import OptimConfig
 from agentspark.train.evaluate import OfflineTau
 from tests.dspark.small import pruned
@@ -30,3 +32,14 @@ def test_a_step_is_that_of_all_processes():
     tau = OfflineTau(1.0, 1.0, [0.0], [0.0], rounds=1, anchors=1)
     card = card_text(pruned(), OptimConfig(sequences_per_step=4), facts(tau, batch=8))
     assert "- 8 responses a step" in card
+
+
+def test_an_adaptation_that_was_killed_while_it_was_written_is_told_once(tmp_path: Path):
+    (tmp_path / "README.md").write_text("# A drafter\n")
+    first = adapted_card(tmp_path, "1.2 before, 1.4 after", 20, 90.0, "agentspark train")
+    assert first.startswith("# A drafter\n\n## Adapted\n- To traces")
+    (tmp_path / "README.md").write_text(first)
+    assert adapted_card(tmp_path, "1.2 before, 1.4 after", 20, 90.0, "agentspark train") == first
+    more = adapted_card(tmp_path, "1.4 before, 1.5 after", 20, 60.0, "agentspark train")
+    assert more.startswith(first)
+    assert more.count("## Adapted") == 2
