@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from agentspark.cli.adapt import adapt
 from agentspark.cli.console import err, out, say
 from agentspark.cli.fields import from_fields
+from agentspark.cli.stopping import stoppable
 from agentspark.cli.train_options import TrainOptions
 
 if TYPE_CHECKING:
@@ -24,11 +26,16 @@ def train(options: TrainOptions) -> None:
     With --from-traces, fit the drafter --init to an agent's recorded work instead, and write it
     only if it beats --init on steps held out. Killed or interrupted, the same command goes on.
     """
+    from agentspark.train.ranks import Ranks
+
     options.check()
-    if options.from_traces:
-        adapt(options, _command())
-    else:
-        _train(options.config(), options.data_licence)
+    kept = f"Stopped. What is done is kept in {options.folder}: the same command goes on."
+    # Other ranks have nothing to save, and wait for the first one where no handler would run.
+    with stoppable(kept) if Ranks.from_environment().first else nullcontext():
+        if options.from_traces:
+            adapt(options, _command())
+        else:
+            _train(options.config(), options.data_licence)
 
 
 def _train(config: TrainConfig, data_licence: str | None) -> None:
