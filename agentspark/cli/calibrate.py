@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agentspark.cli.console import out, progress, say
 from agentspark.cli.options import Device, DtypeOption, Model, Precision, Switch, engine_config
+from agentspark.errors import TrainError
 
 if TYPE_CHECKING:
     from agentspark.engine.engine import Engine
@@ -44,15 +45,16 @@ def calibrate(
             "'none' cannot be calibrated"
         )
 
+    from agentspark.dspark.checkpoint import weights_digest
     from agentspark.engine.engine import Engine
     from agentspark.prompts.files import read_prompt_files
     from agentspark.prompts.spread import spread_over_kinds
     from agentspark.train.calibrate import calibrate as fit
-    from agentspark.train.reliability import write_reliability
 
     files = read_prompt_files(prompts)
     for sentence in files.describe():
         say(sentence)
+    weights = weights_digest(drafter)
     # Every other prompt is judged on: ordered by kind, so that both halves have as many of each.
     chosen = sorted(spread_over_kinds(files.prompts, limit, seed), key=lambda prompt: prompt.kind)
     config = engine_config(exact=Switch.ON, dtype=dtype, device=device)
@@ -65,14 +67,33 @@ def calibrate(
             max_tokens=max_tokens,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-        path = found.temperatures.save(drafter)
+        # What is known is shown before anything can be in the way of its being written.
+        out().print(_table(found))
+        say(_summary(found))
+        if weights_digest(drafter) != weights:
+            raise TrainError(
+                f"The weights in {drafter} were replaced meanwhile, and a calibration is of those "
+                "that were there: start again."
+            )
         facts = {"target": target, "prompts": len(fitting), "max_tokens": max_tokens}
-        written = [path, *write_reliability(found, drafter, facts)]
+        written = _write(found, drafter, facts)
         if costs:
             written.append(engine.save_costs(drafter))
-    out().print(_table(found))
-    say(_summary(found))
     say("written: " + ", ".join(str(path) for path in written))
+
+
+def _write(found: Calibration, drafter: Path, facts: dict[str, Any]) -> list[Path]:
+    """Write everything beside the drafter, what makes it calibrated last; return the paths."""
+    from agentspark.train.reliability import write_reliability
+
+    try:
+        shown = write_reliability(found, drafter, facts)
+        return [found.temperatures.save(drafter), *shown]
+    except OSError as error:
+        raise TrainError(
+            f"the calibration cannot be written to {drafter} ({error}): free some disk and start "
+            "again. The drafter is as it was."
+        ) from error
 
 
 def _encoded(engine: Engine, prompts: Iterable[Prompt], room: int) -> list[list[int]]:

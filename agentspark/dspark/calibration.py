@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from agentspark.errors import DrafterFormatError
-from agentspark.files import write_json
+from agentspark.files import whole_files, write_json
 
 FILE_NAME = "calibration.json"
 SCHEMA = 2
@@ -73,10 +73,10 @@ class Temperatures:
 
     def save(self, folder: Path) -> Path:
         """Write ``calibration.json`` beside the drafter's checkpoint, whole or not at all."""
-        path = folder / FILE_NAME
         data = {"schema": SCHEMA, "temperatures": list(self.values), "biases": list(self.biases)}
-        write_json(path, data)
-        return path
+        with whole_files(folder) as temporary:
+            write_json(temporary / FILE_NAME, data)
+        return folder / FILE_NAME
 
     @classmethod
     def load(cls, folder: Path, block_size: int) -> Temperatures:

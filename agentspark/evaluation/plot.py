@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentspark.evaluation.results import ALL_KINDS, Evaluation, not_written
+from agentspark.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,11 +33,11 @@ def draw(found: Evaluation, folder: Path) -> list[Path]:
     handles, names = rows[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 6))
     figure.suptitle(f"Drafters of {found.setup.target}, {found.setup.prompts} prompts")
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{STEM}{suffix}" for suffix in _SUFFIXES]
     for path in paths:
         try:
-            figure.savefig(path, dpi=150)
+            with whole_file(path) as temporary:
+                figure.savefig(temporary, format=path.suffix[1:], dpi=150)
         except OSError as error:
             raise not_written(path, error) from error
     return paths

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentspark.errors import TrainError
+from agentspark.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,8 @@ def panels(stem: Path, count: int, width: float, height: float) -> Iterator[list
         figure.set_layout_engine("none")
         try:
             for kind in FORMATS:
-                figure.savefig(stem.with_suffix(f".{kind}"))
+                with whole_file(stem.with_suffix(f".{kind}")) as path:
+                    figure.savefig(path, format=kind)
         except OSError as error:
             raise TrainError(
                 f"the plot {stem} cannot be written ({error.strerror}): free some disk."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentspark.dspark.beside import DIAGRAMS, REPORT_FILE
 from agentspark.dspark.calibration import Reliability, mean_ece
-from agentspark.files import write_json
+from agentspark.files import whole_files, write_json
 from agentspark.train.plotting import FIRST, MUTED, SECOND, panels
 
 if TYPE_CHECKING:
@@ -25,19 +25,20 @@ _SOLID = 10
 def write_reliability(found: Calibration, folder: Path, facts: dict[str, Any]) -> list[Path]:
     """Write the report and the diagrams into the drafter's ``folder``; return their paths.
 
-    ``facts`` say what was calibrated on what; they go into the report as they are.
+    ``facts`` say what was calibrated on what; they go into the report as they are. An error leaves
+    the files that were there.
     """
-    report = folder / REPORT_FILE
-    write_json(report, _report(found, facts))
-    diagrams = [folder / name for name in DIAGRAMS]
-    with panels(diagrams[0].with_suffix(""), len(found.before), 2.1, 2.5) as axes:
-        for k, (place, before, after) in enumerate(
-            zip(axes, found.before, found.after, strict=True), start=1
-        ):
-            _diagram(place, k, before, after)
-        axes[0].set_ylabel("share that survived")
-        axes[0].legend(loc="upper left", fontsize=7)
-    return [report, *diagrams]
+    with whole_files(folder) as temporary:
+        write_json(temporary / REPORT_FILE, _report(found, facts))
+        stem = (temporary / DIAGRAMS[0]).with_suffix("")
+        with panels(stem, len(found.before), 2.1, 2.5) as axes:
+            for k, (place, before, after) in enumerate(
+                zip(axes, found.before, found.after, strict=True), start=1
+            ):
+                _diagram(place, k, before, after)
+            axes[0].set_ylabel("share that survived")
+            axes[0].legend(loc="upper left", fontsize=7)
+    return [folder / name for name in (REPORT_FILE, *DIAGRAMS)]
 
 
 def _report(found: Calibration, facts: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 
+from agentspark.dspark.calibration import Bin, Reliability, Temperatures
 from agentspark.errors import TrainError
-from agentspark.train import calibrate
+from agentspark.train import calibrate, reliability
 
 
 def test_a_drafter_is_calibrated_with_its_report(
@@ -40,6 +41,43 @@ def test_a_drafter_is_calibrated_with_its_report(
     said = cli(*args)
     assert said.code == 1
     assert "calibrated already" in said.err
+
+
+def test_what_cannot_be_written_leaves_a_drafter_that_is_not_calibrated(
+    cli, jsonl, tiny_target_dir, tiny_drafter_dir, tmp_path, monkeypatch
+):
+    folder = tmp_path / "drafter"
+    shutil.copytree(tiny_drafter_dir, folder)
+    before = sorted(folder.iterdir())
+    judged = [Reliability(0.125, 0.75, 30, 0.5, (Bin(0.5, 0.5, 30),))] * 5
+    found = calibrate.Calibration(Temperatures((2.0,) * 5), judged, judged, 30, 30)
+    prompts = jsonl("prompts.jsonl", {"id": "a", "prompt_token_ids": [1, 5]})
+    args = ("calibrate", "--drafter", folder, "--prompts", prompts, "--target", tiny_target_dir)
+
+    def replaced(*more, **options):
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+        return found
+
+    def full(*more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(calibrate, "calibrate", lambda *more, **options: found)
+    with monkeypatch.context() as patch:
+        patch.setattr(reliability, "write_json", full)
+        said = cli(*args)
+    assert said.code == 1
+    assert "12.5% before" in said.err and "0.750" in said.out
+    assert "free some disk and start again" in said.err
+    assert sorted(folder.iterdir()) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrate, "calibrate", replaced)
+        said = cli(*args)
+    assert "were replaced meanwhile" in said.err
+    assert sorted(folder.iterdir()) == before
+    assert cli(*args).code == 0
+    assert len(list(folder.iterdir())) == len(before) + 4
+    assert Temperatures.load(folder, 5) == found.temperatures
 
 
 def test_both_halves_have_prompts_of_every_kind(
