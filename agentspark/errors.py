@@ -32,6 +32,7 @@ AgentSparkError
 ├── DataError                   an input file (prompts, transcripts, prices) is wrong
 └── TrainError                  training cannot start or go on
     ├── DivergedError           the loss is not finite; the last good checkpoint is kept
+    ├── LostRankError           another process of a shared training has ended
     └── NotBetterError          an adapted drafter does not beat the one it would replace
 """
 
@@ -197,6 +198,10 @@ class TrainError(AgentSparkError):
 
 class DivergedError(TrainError):
     """The loss is not finite; the last good checkpoint is kept."""
+
+
+class LostRankError(TrainError):
+    """Another process of a shared training has ended; what was saved is gone on from."""
 
 
 class NotBetterError(TrainError):

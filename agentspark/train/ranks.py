@@ -18,10 +18,22 @@ from torch import Tensor
 
 from agentspark.config import Dtype, EngineConfig
 from agentspark.engine.precision import DTYPES, dtype_of
-from agentspark.errors import ConfigError
+from agentspark.errors import ConfigError, LostRankError
 
 # Others wait for rank 0 while it lets the target answer, which may take days.
 _PATIENCE = timedelta(days=14)
+
+
+@contextmanager
+def _others_there() -> Iterator[None]:
+    """Raise ``LostRankError`` where an exchange inside ends as another process did."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostRankError(
+            "another process of this training has ended, so this one cannot go on: see what that "
+            "said. The same command goes on from what was saved."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +91,10 @@ class Ranks:
         return DTYPES[dtype_of(EngineConfig(device=self.device, dtype=asked))]
 
     def wait(self) -> None:
-        """Wait until all are here."""
+        """Wait until all are here; this and the exchanges below raise ``LostRankError``."""
         if self.world > 1:
-            dist.barrier()
+            with _others_there():
+                dist.barrier()
 
     def average(self, params: Sequence[Tensor]) -> None:
         """Replace every gradient by its mean over the ranks, in one exchange."""
@@ -90,7 +103,8 @@ class Ranks:
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
         # Summed in float32: what a bfloat16 sum drops is gone before the optimiser's copy.
         flat = torch.cat([grad.flatten().float() for grad in grads])
-        dist.all_reduce(flat)
+        with _others_there():
+            dist.all_reduce(flat)
         flat /= self.world
         parts = flat.split([grad.numel() for grad in grads])
         for param, grad, part in zip(params, grads, parts, strict=True):
@@ -101,5 +115,6 @@ class Ranks:
         if self.world == 1:
             return value
         shared = torch.tensor([value], dtype=torch.float64, device=self.device)
-        dist.broadcast(shared, src=0)
+        with _others_there():
+            dist.broadcast(shared, src=0)
         return float(shared)

@@ -18,7 +18,7 @@ from torch import Tensor
 from agentspark.dspark.checkpoint import save_drafter
 from agentspark.dspark.config import DrafterConfig
 from agentspark.dspark.model import DraftModel
-from agentspark.errors import DivergedError, TrainError
+from agentspark.errors import DivergedError, LostRankError, TrainError
 from agentspark.train.anchors import Cursor, next_batch, step_anchors
 from agentspark.train.blocks import run_blocks
 from agentspark.train.config import DataConfig, OptimConfig
@@ -158,8 +158,8 @@ class Trainer:
         """Train to the end, and measure; ``report`` gets the progress and the log's numbers.
 
         Raises ``DivergedError`` where the loss or the gradient stops being finite; the state and
-        the drafter saved before stay, whose loss is finite. A ``KeyboardInterrupt`` saves, unless
-        it comes while the weights are being changed, and passes on.
+        the drafter saved before stay, whose loss is finite. A ``KeyboardInterrupt`` and a
+        ``LostRankError`` save, unless they come while the weights are being changed, and pass on.
         """
         if not self.split.train:
             raise TrainError(
@@ -187,9 +187,9 @@ class Trainer:
                 if self.elapsed_s - measured >= self.config.evaluate_every_s:
                     self.measure()
                     measured = self.elapsed_s
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, LostRankError):
             if not self._moving:
-                self.save()
+                self._save_at_last()
             raise
         self.save()
         return self.measure()
@@ -273,6 +273,16 @@ class Trainer:
             f"the loss is not finite at step {self.cursor.step} (sequences {numbers}): "
             f"{kept}. {advice}."
         )
+
+    def _save_at_last(self) -> None:
+        """Save; an interruption that comes meanwhile has to come twice.
+
+        Where one of several processes ends, the others are told to while they save.
+        """
+        try:
+            self.save()
+        except KeyboardInterrupt:
+            self.save()
 
     def save(self) -> None:
         """Write the state and the drafter as they are now (the first rank does).

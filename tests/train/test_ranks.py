@@ -11,16 +11,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from agentspark.errors import ConfigError
+from agentspark.errors import ConfigError, LostRankError
+from agentspark.train import trainer as trainer_module
 from agentspark.train.ranks import Ranks
+from tests.train.test_trainer import make
 
 SCRIPT = """
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from agentspark.errors import LostRankError
 from agentspark.train.ranks import Ranks
 from agentspark.train.store import FeatureStore
 from agentspark.train.trainer import Trainer
@@ -45,6 +49,12 @@ with ranks.together():
     trainer.run()
     assert trainer.cursor.step == 6 and trainer.anchors == 6 * 4 * 4
     torch.save([p.detach() for p in trainer.model.parameters()], out / f"{ranks.rank}.pt")
+    if not ranks.first:
+        os._exit(0)
+    try:
+        ranks.wait()
+    except LostRankError as error:
+        (out / "lost").write_text(str(error))
 """
 
 
@@ -69,6 +79,7 @@ def test_torchrun_shares_a_training(store, tmp_path: Path):
     assert not list((tmp_path / "rank-1").iterdir())
     lines = (tmp_path / "rank-0" / "run.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [2, 4, 6, 6]
+    assert "another process of this training has ended" in (tmp_path / "lost").read_text()
 
 
 def test_one_process_has_nobody_to_wait_for(monkeypatch):
@@ -88,3 +99,26 @@ def test_ranks_that_cannot_be_are_named(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ConfigError, match="start training with torchrun"):
         Ranks.from_environment()
+
+
+def test_a_process_that_lost_another_saves_though_it_is_told_to_end_meanwhile(
+    store, tmp_path: Path, monkeypatch
+):
+    def lost(ranks, params):
+        if trainer.cursor.step == 3:
+            raise LostRankError("another process has ended")
+
+    monkeypatch.setattr(Ranks, "average", lost)
+    trainer = make(store, tmp_path / "run")
+    real, told = trainer_module.save_state, []
+
+    def save(*args):
+        if not told:
+            told.append("SIGTERM")
+            raise KeyboardInterrupt
+        real(*args)
+
+    monkeypatch.setattr(trainer_module, "save_state", save)
+    with pytest.raises(LostRankError):
+        trainer.run()
+    assert make(store, tmp_path / "run").cursor.step == 3
