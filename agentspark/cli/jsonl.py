@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from agentspark.errors import ConfigError
+
 
 class LinesFile(AbstractContextManager["LinesFile"]):
     """Writes ``path`` line by line beside it (``.partial``) and renames it when all is there.
@@ -23,19 +25,30 @@ class LinesFile(AbstractContextManager["LinesFile"]):
         self.partial = path.with_name(path.name + ".partial")
 
     def __enter__(self) -> Self:
-        """Open the partial file, over an earlier one."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self.partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        """Open the partial file, over an earlier one; ``ConfigError`` where it cannot be made."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.partial} cannot be written ({error.strerror}): give another --out."
+            ) from error
         self._size = 0
         return self
 
     def write(self, value: Mapping[str, Any]) -> None:
-        """Append one line; a line that does not fit on the disk is taken back."""
+        """Append one line; one that does not fit on the disk is taken back (``ConfigError``)."""
         line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
         try:
             done = 0
             while done < len(line):
                 done += os.write(self._file, line[done:])
+        except OSError as error:
+            os.ftruncate(self._file, self._size)
+            raise ConfigError(
+                f"{self.path} cannot be written ({error.strerror}): free some disk, or give "
+                f"another --out. The lines finished so far are in {self.partial}."
+            ) from error
         except BaseException:
             os.ftruncate(self._file, self._size)
             raise

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from agentspark.cli.jsonl import LinesFile
+from agentspark.errors import ConfigError
 
 
 def test_lines_appear_under_the_final_name_only_when_all_are_there(tmp_path):
@@ -32,8 +33,9 @@ def test_after_an_interrupt_an_earlier_file_is_untouched_and_finished_lines_are_
 
 def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
     path = tmp_path / "out.jsonl"
+    told = r"out.jsonl cannot be written \(No space .* The lines finished so far are in .*partial"
     real = os.write
-    with pytest.raises(OSError, match="No space"), LinesFile(path) as file:
+    with pytest.raises(ConfigError, match=told), LinesFile(path) as file:
         file.write({"n": 1})
 
         def full(descriptor, data):
@@ -45,3 +47,13 @@ def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
         file.write({"n": 22222})
     assert file.partial.read_text() == '{"n": 1}\n'
     assert not path.exists()
+
+
+def test_a_place_that_is_none_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "out.jsonl"
+    with (
+        pytest.raises(ConfigError, match=r"cannot be written .*: give another --out"),
+        LinesFile(path),
+    ):
+        pass
