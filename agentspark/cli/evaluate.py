@@ -83,23 +83,36 @@ def _check_out(out: Path) -> None:
 
 
 def _run(config: EvalConfig, out: Path | None) -> Evaluation:
-    """Run everything; what is known so far is in ``out`` after every drafter."""
+    """Run everything; what is known so far is in ``out`` after every drafter, or at least shown."""
     from agentspark.evaluation.run import evaluate as run_evaluation
 
     found: Evaluation | None = None
-    with progress() as bar:
-        task = bar.add_task("evaluate", total=None)
-        for found in run_evaluation(
-            config, lambda done, total: bar.update(task, completed=done, total=total)
-        ):
-            if out is not None:
-                found.write(out)
+    try:
+        with progress() as bar:
+            task = bar.add_task("evaluate", total=None)
+            for found in run_evaluation(
+                config, lambda done, total: bar.update(task, completed=done, total=total)
+            ):
+                if out is not None:
+                    found.write(out)
+    except ConfigError:
+        if found is not None:
+            _tables(found)
+        raise
     assert found is not None, "there is at least one engine"
     return found
 
 
 def _show(found: Evaluation, out: Path | None) -> None:
     from agentspark.evaluation.plot import draw
+
+    _tables(found)
+    if out is not None:
+        paths = draw(found, out)
+        say(f"Written: {out / 'evaluation.json'}, {', '.join(path.name for path in paths)}")
+
+
+def _tables(found: Evaluation) -> None:
     from agentspark.evaluation.table import (
         kinds_table,
         lengths_table,
@@ -117,9 +130,6 @@ def _show(found: Evaluation, out: Path | None) -> None:
         say("\nAccepted length (and speed-up) by kind:")
         console().print(kinds_table(found))
     _notes(found)
-    if out is not None:
-        paths = draw(found, out)
-        say(f"Written: {out / 'evaluation.json'}, {', '.join(path.name for path in paths)}")
 
 
 def _notes(found: Evaluation) -> None:

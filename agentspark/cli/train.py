@@ -49,7 +49,8 @@ def _train(config: TrainConfig, data_licence: str | None) -> None:
         return
     for warning in outcome.warnings:
         say(warning)
-    say(f"{outcome.responses} responses; {_measured(outcome)}")
+    responses = "1 response" if outcome.responses == 1 else f"{outcome.responses} responses"
+    say(f"{responses}; {_measured(outcome)}")
     out().print(str(outcome.drafter), markup=False, soft_wrap=True)
 
 

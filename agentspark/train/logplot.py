@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentspark.train.plotting import FIRST, SECOND, panels
+from agentspark.errors import TrainError
+from agentspark.train.plotting import FIRST, FORMATS, SECOND, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,13 +17,24 @@ if TYPE_CHECKING:
 def plot_log(log: Path) -> list[Path]:
     """Draw a run log beside itself, as PNG and SVG; return the files, none for an empty log.
 
-    After a kill a log repeats the steps since the last checkpoint; the later lines count.
+    After a kill a log repeats the steps since the last checkpoint; the later lines count. Raises
+    ``TrainError`` where the plots cannot be written.
     """
     events = _events(log)
     steps = _by_step(events, "step")
     if not steps:
         return []
-    measured = _by_step(events, "evaluation")
+    try:
+        _draw(log, steps, _by_step(events, "evaluation"))
+    except OSError as error:
+        raise TrainError(
+            f"the plot of {log} cannot be written ({error.strerror}): free some disk and start "
+            "again; the run goes on from its saved state."
+        ) from error
+    return [log.with_suffix(f".{kind}") for kind in FORMATS]
+
+
+def _draw(log: Path, steps: Sequence[dict[str, Any]], measured: Sequence[dict[str, Any]]) -> None:
     with panels(log.with_suffix(""), 3, 3.6, 2.6) as (loss, tau, rate):
         for name, colour in (("loss", FIRST), ("l1", SECOND)):
             _line(loss, steps, name, colour)
@@ -40,7 +52,6 @@ def plot_log(log: Path) -> list[Path]:
             axes.set_xlabel("step")
         loss.legend(fontsize=7)
         tau.legend(fontsize=7)
-    return [log.with_suffix(f".{kind}") for kind in ("png", "svg")]
 
 
 def _events(log: Path) -> list[dict[str, Any]]:

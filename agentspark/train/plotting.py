@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentspark.errors import TrainError
 from agentspark.files import whole_file
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ _SETTINGS: dict[Any, Any] = {
 def panels(stem: Path, count: int, width: float, height: float) -> Iterator[list[Axes]]:
     """Give ``count`` panels of ``width`` x ``height`` inches in a row; save them at the end.
 
-    ``stem`` is the path without its ending, one file per format. ``TrainError`` where they cannot
-    be written.
+    ``stem`` is the path without its ending, one file per format. ``OSError`` where they cannot be
+    written.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -49,11 +48,6 @@ def panels(stem: Path, count: int, width: float, height: float) -> Iterator[list
         # Once for all formats: it takes longer than drawing.
         layout.execute(figure)
         figure.set_layout_engine("none")
-        try:
-            for kind in FORMATS:
-                with whole_file(stem.with_suffix(f".{kind}")) as path:
-                    figure.savefig(path, format=kind)
-        except OSError as error:
-            raise TrainError(
-                f"the plot {stem} cannot be written ({error.strerror}): free some disk."
-            ) from error
+        for kind in FORMATS:
+            with whole_file(stem.with_suffix(f".{kind}")) as path:
+                figure.savefig(path, format=kind)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from agentspark.evaluation import results
 from agentspark.evaluation.results import Evaluation
 
 
@@ -55,6 +56,22 @@ def test_families_are_compared(cli, prompts, tiny_target_dir, family_dir, tmp_pa
     assert found.score("none", 0.0).accepted_length == 1.0
     for name in ("evaluation.png", "evaluation.svg"):
         assert (out / name).stat().st_size > 1000
+
+
+def test_what_a_full_disk_does_not_take_is_shown(
+    cli, prompts, tiny_target_dir, tmp_path, monkeypatch
+):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "write_text", full)
+    said = cli(
+        "eval", "--target", tiny_target_dir, "--prompts", prompts, "--max-tokens", 4,
+        "--drafter", "none", "--temperatures", "0", "--limit", 1, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert said.code == 1
+    assert "free some disk" in said.err
+    assert "Tok/s" in said.out and "none" in said.out
 
 
 def test_what_cannot_be_evaluated_is_told(cli, prompts, tiny_target_dir, tmp_path):
