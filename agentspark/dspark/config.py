@@ -182,7 +182,8 @@ def _rope(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Rope parameters from the new field, or from the older ``rope_theta``/``rope_scaling``."""
     rope = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
     rope.setdefault("rope_type", rope.pop("type", "default"))
-    rope.setdefault("rope_theta", float(raw.get("rope_theta", 10000.0)))
+    if rope.get("rope_theta") is None:
+        rope["rope_theta"] = float(raw.get("rope_theta") or 10000.0)
     return rope
 
 
@@ -191,6 +192,16 @@ def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
 
     One of the speculators layout is read as well.
     """
+    try:
+        return _parsed(raw)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DrafterFormatError(
+            f"the drafter's config.json lacks a field or has one of a wrong type ({error}): "
+            "it is no complete DeepSpec config."
+        ) from error
+
+
+def _parsed(raw: Mapping[str, Any]) -> DrafterConfig:
     if is_speculators(raw):
         raw = deepspec_fields(raw)
     elif is_gemma4(raw):
@@ -201,21 +212,15 @@ def parse_config(raw: Mapping[str, Any]) -> DrafterConfig:
     values["rope_parameters"] = _rope(raw)
     if set(raw.get("layer_types") or ()) - {"full_attention"}:
         raise _wrong("layer_types", raw["layer_types"], "full_attention for every layer")
-    try:
-        if KINDS[family].anchor_apart:
-            values.update(_dflash(raw))
-        if not KINDS[family].heads:
-            none = {"markov_rank": 0, "enable_confidence_head": False}
-            values = {**none, "confidence_head_with_markov": False, **values}
-        values["target_layer_ids"] = tuple(int(i) for i in values["target_layer_ids"])
-        if values.get("head_dim") is None:
-            values["head_dim"] = values["hidden_size"] // values["num_attention_heads"]
-        return DrafterConfig(family=family, **values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DrafterFormatError(
-            f"the drafter's config.json lacks a field or has one of a wrong type ({error}): "
-            "it is no complete DeepSpec config."
-        ) from error
+    if KINDS[family].anchor_apart:
+        values.update(_dflash(raw))
+    if not KINDS[family].heads:
+        none = {"markov_rank": 0, "enable_confidence_head": False}
+        values = {**none, "confidence_head_with_markov": False, **values}
+    values["target_layer_ids"] = tuple(int(i) for i in values["target_layer_ids"])
+    if values.get("head_dim") is None:
+        values["head_dim"] = values["hidden_size"] // values["num_attention_heads"]
+    return DrafterConfig(family=family, **values)
 
 
 def _family(raw: Mapping[str, Any]) -> Family:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,18 @@ def test_dflash_files_of_its_authors_are_read():
     assert config.target_layer_ids == (0, 2)
     with pytest.raises(DrafterFormatError, match="layer_types"):
         parse_config({**raw, "layer_types": ["full_attention", "sliding_attention"]})
+
+
+@pytest.mark.parametrize("field", sorted(small_config().to_json()))
+@pytest.mark.parametrize("value", [5, "x", [None], {"rope_theta": "x"}])
+def test_fields_of_wrong_types_end_in_no_other_error(field, value):
+    with suppress(DrafterFormatError):
+        parse_config({**small_config().to_json(), field: value})
+
+
+def test_an_old_field_that_is_null_is_not_read_where_the_new_one_is_there():
+    raw = small_config().to_json()
+    assert parse_config({**raw, "rope_theta": None}) == parse_config(raw)
 
 
 def test_other_architectures_and_missing_fields_are_refused():
