@@ -106,7 +106,9 @@ def adapted_card(init: Path, figures: str, steps: int, seconds: float, command: 
     That is told once, where a kill came when the card was written and the weights were not.
     """
     card = init / CARD_FILE
-    before = card.read_text(encoding="utf-8").rstrip() if card.exists() else "# DSpark drafter"
+    before = "# DSpark drafter"
+    if card.exists():
+        before = card.read_text(encoding="utf-8", errors="replace").rstrip()
     lines = [
         "## Adapted",
         f"- To traces of an agent's own work, {steps:,} steps, {seconds / 60.0:.1f} minutes on "
