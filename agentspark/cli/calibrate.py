@@ -70,22 +70,27 @@ def calibrate(
         # What is known is shown before anything can be in the way of its being written.
         out().print(_table(found))
         say(_summary(found))
-        if weights_digest(drafter) != weights:
-            raise TrainError(
-                f"The weights in {drafter} were replaced meanwhile, and a calibration is of those "
-                "that were there: start again."
-            )
         facts = {"target": target, "prompts": len(fitting), "max_tokens": max_tokens}
-        written = _write(found, drafter, facts)
+        written = _write(found, drafter, weights, facts)
         if costs:
             written.append(engine.save_costs(drafter))
     say("written: " + ", ".join(str(path) for path in written))
 
 
-def _write(found: Calibration, drafter: Path, facts: dict[str, Any]) -> list[Path]:
-    """Write everything beside the drafter, what makes it calibrated last; return the paths."""
+def _write(found: Calibration, drafter: Path, weights: str, facts: dict[str, Any]) -> list[Path]:
+    """Write everything beside the drafter, what makes it calibrated last; return the paths.
+
+    ``weights`` is the digest of those that were calibrated. ``TrainError`` where they are not there
+    any more, and where nothing can be written.
+    """
+    from agentspark.dspark.checkpoint import weights_digest
     from agentspark.train.reliability import write_reliability
 
+    if weights_digest(drafter) != weights:
+        raise TrainError(
+            f"The weights in {drafter} were replaced meanwhile, and a calibration is of those that "
+            "were there: start again."
+        )
     try:
         shown = write_reliability(found, drafter, facts)
         return [found.temperatures.save(drafter), *shown]
