@@ -50,9 +50,7 @@ def summarize(
         prices = DEFAULT_PRICES
     if prices is not None:
         records = [r.model_copy(update={"cost": cost_of(r, prices)}) for r in records]
-    currencies = {record.cost.currency for record in records if record.cost is not None}
-    if len(currencies) > 1:
-        records = [record.model_copy(update={"cost": None}) for record in records]
+    records, currencies = _in_one_currency(records)
     pairing = pair_records(records)
     compared = pairing.compared
     if not compared:
@@ -93,6 +91,14 @@ def summarize(
         prices=prices,
         environment=list({r.environment: None for r in both if r.environment is not None}),
     )
+
+
+def _in_one_currency(records: list[StepRecord]) -> tuple[list[StepRecord], set[str]]:
+    """The records, without their costs where these are in several currencies; and which."""
+    found = {record.cost.currency for record in records if record.cost is not None}
+    if len(found) > 1:
+        records = [record.model_copy(update={"cost": None}) for record in records]
+    return records, found
 
 
 def _row(pairs: Sequence[StepPair]) -> StepRow:
