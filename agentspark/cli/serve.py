@@ -54,6 +54,13 @@ Temperature = Annotated[
 ]
 MaxTokens = Annotated[int, typer.Option(min=1, help="For chats that give none.")]
 LogFormat = Annotated[str, typer.Option(help="json or text.")]
+LeaveOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-out-tools",
+        help="Leave out tools that cannot be offered here (web_search and the like): no error.",
+    ),
+]
 LogTexts = Annotated[bool, typer.Option("--log-texts", help="Also log prompts and answers.")]
 
 
@@ -78,6 +85,7 @@ def serve(
     max_body_mib: Body = 8.0,
     temperature: Temperature = 1.0,
     max_tokens: MaxTokens = 2048,
+    leave_out_tools: LeaveOut = False,
     exact: Exact = Switch.ON,
     dtype: DtypeOption = Precision.AUTO,
     device: Device = None,
@@ -106,6 +114,7 @@ def serve(
         default_temperature=temperature,
         default_max_tokens=max_tokens,
         log_texts=log_texts,
+        leave_out_tools=leave_out_tools,
     )
     config = replace(
         engine_config(exact=exact, dtype=dtype, device=device),

@@ -17,7 +17,7 @@ from openai_dspark.server.chat import endpoint as chat_endpoint
 from openai_dspark.server.completions import endpoint as completions_endpoint
 from openai_dspark.server.cors import Cors
 from openai_dspark.server.disconnect import ClientGoneError
-from openai_dspark.server.facts import REQUEST_ID_HEADER
+from openai_dspark.server.facts import LEFT_OUT_HEADER, REQUEST_ID_HEADER
 from openai_dspark.server.gate import Gate
 from openai_dspark.server.hosts import KnownHosts
 from openai_dspark.server.responses import endpoint as responses_endpoint
@@ -77,7 +77,7 @@ def _guarded(api: FastAPI, settings: ServerSettings) -> ASGIApp:
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
-        expose_headers=[REQUEST_ID_HEADER, "retry-after"],
+        expose_headers=[REQUEST_ID_HEADER, LEFT_OUT_HEADER, "retry-after"],
     )
 
 

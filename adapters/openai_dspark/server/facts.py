@@ -10,15 +10,20 @@ from typing import Any
 from fastapi import Request
 
 REQUEST_ID_HEADER = "x-request-id"
+LEFT_OUT_HEADER = "x-agentspark-left-out-tools"
 _PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 @dataclass(slots=True)
 class Facts:
-    """``log`` holds further fields of the request's log line."""
+    """``log`` holds further fields of the request's log line.
+
+    ``left_out`` are the kinds of tools that the model was not offered.
+    """
 
     request_id: str
     log: dict[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def begin(cls, given_id: str | None) -> Facts:

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openai_dspark.server.errors import to_api_error
-from openai_dspark.server.facts import REQUEST_ID_HEADER, Facts
+from openai_dspark.server.facts import LEFT_OUT_HEADER, REQUEST_ID_HEADER, Facts
 from openai_dspark.wire.recorded import RECORDED_HEADER
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Gate:
                 out[REQUEST_ID_HEADER] = facts.request_id
                 out["x-content-type-options"] = "nosniff"
                 out["cache-control"] = "no-store"
+                if facts.left_out:
+                    out[LEFT_OUT_HEADER] = ", ".join(facts.left_out)
                 if (mark := self._recorded()) is not None:
                     out[RECORDED_HEADER] = mark
             await send(message)

@@ -23,7 +23,8 @@ class ServerSettings:
     ``max_choices`` bounds ``n``.
     ``default_temperature`` and ``default_max_tokens`` are for requests that say nothing (a legacy
     completion gets 16 tokens, as the API says). ``log_texts`` puts prompts and answers into the
-    log. ``cors_origins`` are web pages' origins that may call.
+    log. ``cors_origins`` are web pages' origins that may call. ``leave_out_tools``: tools that this
+    server cannot offer to its model are left out, where they would be refused.
     """
 
     served_name: str | None = None
@@ -42,6 +43,7 @@ class ServerSettings:
     default_temperature: float = 1.0
     default_max_tokens: int = 2048
     log_texts: bool = False
+    leave_out_tools: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, or would put the engine on the network by accident."""

@@ -11,15 +11,16 @@ from openai_dspark.server.errors import ApiError
 
 Message = dict[str, Any]
 
+_TOOL = re.compile(r"^(tools\[(\d+)\])(?:\.function)?(?:\.(\w+))?")
 _MESSAGE = re.compile(r"^messages\[(\d+)\](?:\.(\w+))?(?:\[(\d+)\])?(?:\.(?:function\.)?(\w+))?")
 
 
 @dataclass(slots=True)
 class Place:
-    """Where a message came from, in the request's names.
+    """Where a message or a tool came from, in the request's names.
 
-    ``whole`` is the part that began it, ``fields`` are parts by the message's field, ``calls`` the
-    parts that its calls were.
+    ``whole`` is the part that began it, ``fields`` are parts by the message's or the function's
+    field, ``calls`` the parts that a message's calls were.
     """
 
     whole: str
@@ -50,10 +51,11 @@ class Wording:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """``places`` has one entry per message of the chat."""
+    """``places`` has one entry per message of the chat, ``tools`` one per tool if any are moved."""
 
     wording: Wording
     places: Sequence[Place]
+    tools: Sequence[Place] = ()
 
     def renamed(self, error: ApiError) -> ApiError:
         """``error`` in the request's names, its message too."""
@@ -65,6 +67,12 @@ class Names:
 
     def of(self, param: str) -> str:
         """The request's name of the chat's ``param``."""
+        tool = _TOOL.match(param)
+        if tool is not None and int(tool[2]) < len(self.tools):
+            place = self.tools[int(tool[2])]
+            if tool[3] in place.fields:
+                return place.fields[tool[3]]
+            param = place.whole + param[tool.end(1) :]
         message = _MESSAGE.match(param)
         if message is not None and int(message[1]) < len(self.places):
             return self._in_message(self.places[int(message[1])], message)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
 from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.anthropic_blocks import Block, Texts
 from openai_dspark.wire.body import Body
 from openai_dspark.wire.cache_control import CacheControl
+from openai_dspark.wire.other_tool import OtherTool, kind_of
 from openai_dspark.wire.sampling import Acceleration, Stop, TokenCount
 
 # What Anthropic calls the refusal of a thread: its clients then go on without one.
@@ -34,6 +35,12 @@ class AnthropicTool(Body):
     strict: bool | None = None
     eager_input_streaming: bool | None = None  # what is streamed comes as it is written anyway
     cache_control: CacheControl | None = None
+
+
+AnyAnthropicTool = Annotated[
+    Annotated[AnthropicTool, Tag("custom")] | Annotated[OtherTool, Tag("other")],
+    Discriminator(lambda value: kind_of(value, ("custom",))),
+]
 
 
 class _Choice(Body):
@@ -115,12 +122,13 @@ class ContextManagement(Body):
 
 
 class AnthropicPrompt(Body):
-    """What the prompt is made of."""
+    """What the prompt is made of. Tools of ``mcp_servers`` only Anthropic's servers call."""
 
     model: str
     messages: list[AnthropicMessage] = Field(min_length=1, max_length=16384)
     system: Texts | None = None
-    tools: list[AnthropicTool] | None = Field(default=None, max_length=MAX_TOOLS)
+    tools: list[AnyAnthropicTool] | None = Field(default=None, max_length=MAX_TOOLS)
+    mcp_servers: list[Any] | None = None
     tool_choice: AnthropicChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None

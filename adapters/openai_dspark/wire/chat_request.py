@@ -10,7 +10,7 @@ from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.messages import Message
 from openai_dspark.wire.prediction import Prediction
 from openai_dspark.wire.sampling import GenerationBody, TokenCount
-from openai_dspark.wire.tools import Tool, ToolChoice
+from openai_dspark.wire.tools import AnyTool, Tool, ToolChoice
 
 
 class ChatRequest(GenerationBody):
@@ -24,7 +24,7 @@ class ChatRequest(GenerationBody):
     max_completion_tokens: TokenCount | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    tools: list[Tool] | None = Field(default=None, max_length=MAX_TOOLS)
+    tools: list[AnyTool] | None = Field(default=None, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     prediction: Prediction | None = None
@@ -32,7 +32,14 @@ class ChatRequest(GenerationBody):
     chat_template_kwargs: dict[str, Any] | None = None
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
-    web_search_options: None = None
+    web_search_options: Any = None
     modalities: list[Literal["text"]] | None = None
     prompt_cache_key: str | None = Field(default=None, max_length=512)
     safety_identifier: str | None = Field(default=None, max_length=512)
+
+    @property
+    def functions(self) -> list[Tool] | None:
+        """The tools that a model can be offered."""
+        if self.tools is None:
+            return None
+        return [tool for tool in self.tools if isinstance(tool, Tool)]

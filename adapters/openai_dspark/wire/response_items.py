@@ -9,7 +9,14 @@ from pydantic_core import PydanticCustomError
 
 from openai_dspark.wire.body import Body
 
-ITEMS = ("message", "function_call", "function_call_output", "reasoning")
+ITEMS = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "reasoning",
+)
 _TEXTS = ("input_text", "output_text", "text")
 
 
@@ -51,12 +58,25 @@ class MessageItem(Body):
 
 
 class CallItem(Body):
-    """A call that the model made."""
+    """A call that the model made, with the namespace of the function if it is in one."""
 
     type: Literal["function_call"]
     call_id: str
     name: str
     arguments: str
+    namespace: str | None = None
+    id: str | None = None
+    status: Literal["in_progress", "completed", "incomplete"] | None = None
+
+
+class CustomCallItem(Body):
+    """A call of a tool that takes a text."""
+
+    type: Literal["custom_tool_call"]
+    call_id: str
+    name: str
+    input: str
+    namespace: str | None = None
     id: str | None = None
     status: Literal["in_progress", "completed", "incomplete"] | None = None
 
@@ -64,7 +84,7 @@ class CallItem(Body):
 class CallOutputItem(Body):
     """What came of a call."""
 
-    type: Literal["function_call_output"]
+    type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: str
     output: InputText
     id: str | None = None
@@ -92,6 +112,8 @@ def _kind(value: Any) -> str | None:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     if kind is None:
         return "message"
+    if kind == "custom_tool_call_output":
+        return "function_call_output"
     return kind if kind in ITEMS else None
 
 
@@ -99,6 +121,7 @@ Item = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
     | Annotated[CallOutputItem, Tag("function_call_output")]
+    | Annotated[CustomCallItem, Tag("custom_tool_call")]
     | Annotated[ReasoningItem, Tag("reasoning")],
     Discriminator(
         _kind,

@@ -31,7 +31,7 @@ class OutputMessage(Reply):
 
 
 class OutputCall(Reply):
-    """A call the model makes."""
+    """A call the model makes, with the namespace of the function if it is in one."""
 
     id: str
     type: Literal["function_call"]
@@ -39,6 +39,19 @@ class OutputCall(Reply):
     name: str
     arguments: str
     status: Status
+    namespace: str | None = None
+
+
+class OutputCustomCall(Reply):
+    """A call of a tool that takes a text."""
+
+    id: str
+    type: Literal["custom_tool_call"]
+    call_id: str
+    name: str
+    input: str
+    status: Status
+    namespace: str | None = None
 
 
 class ReasoningText(Reply):
@@ -58,7 +71,7 @@ class OutputReasoning(Reply):
     status: Status
 
 
-OutputItem = OutputMessage | OutputCall | OutputReasoning
+OutputItem = OutputMessage | OutputCall | OutputCustomCall | OutputReasoning
 
 
 class InputDetails(Reply):

@@ -11,35 +11,8 @@ from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.body import Body
 from openai_dspark.wire.formats import JsonObjectFormat, TextFormat
 from openai_dspark.wire.response_items import Item
+from openai_dspark.wire.response_tools import AnyResponseTool, ResponseToolChoice
 from openai_dspark.wire.sampling import Acceleration, Metadata, StreamOptions, TokenCount
-
-
-class ResponseTool(Body):
-    """A function, in this API's flat shape."""
-
-    type: Literal["function"]
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class ResponseNamedChoice(Body):
-    """The choice of one function."""
-
-    type: Literal["function"]
-    name: str
-
-
-class ResponseAllowedChoice(Body):
-    """The choice among some of the tools; the prompt shows all of them."""
-
-    type: Literal["allowed_tools"]
-    mode: Literal["auto", "required"]
-    tools: list[ResponseNamedChoice] = Field(min_length=1, max_length=MAX_TOOLS)
-
-
-_Chosen = Annotated[ResponseNamedChoice | ResponseAllowedChoice, Field(discriminator="type")]
 
 
 class ResponseSchemaFormat(Body):
@@ -85,8 +58,8 @@ class ResponseRequest(Body):
     top_p: float | None = Field(default=None, gt=0, le=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[ResponseTool] | None = Field(default=None, max_length=MAX_TOOLS)
-    tool_choice: Literal["none", "auto", "required"] | _Chosen | None = None
+    tools: list[AnyResponseTool] | None = Field(default=None, max_length=MAX_TOOLS)
+    tool_choice: ResponseToolChoice | None = None
     parallel_tool_calls: bool | None = None
     text: TextConfig | None = None
     reasoning: Reasoning | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from agentspark.models.tools.tool import MAX_TOOLS
 from openai_dspark.wire.body import Body
+from openai_dspark.wire.other_tool import OtherTool, kind_of
 
 
 class Function(Body):
@@ -20,10 +21,16 @@ class Function(Body):
 
 
 class Tool(Body):
-    """A tool of the only kind there is."""
+    """A tool of the only kind that a chat can be offered."""
 
     type: Literal["function"]
     function: Function
+
+
+AnyTool = Annotated[
+    Annotated[Tool, Tag("function")] | Annotated[OtherTool, Tag("other")],
+    Discriminator(lambda value: kind_of(value, ("function",))),
+]
 
 
 class FunctionName(Body):

@@ -15,7 +15,7 @@ from agentspark.models.tools.reasoning import ReasoningFormat
 from openai_dspark.server.anthropic.conversation import Conversation
 from openai_dspark.server.anthropic.events import EventWriter
 from openai_dspark.server.anthropic.reply import MessageHead, blocks_of
-from openai_dspark.server.anthropic.translate import translate
+from openai_dspark.server.anthropic.translate import Means, translate
 from openai_dspark.server.errors import ApiError
 from openai_dspark.wire.anthropic_request import AnthropicPrompt
 
@@ -217,10 +217,10 @@ def test_thinking_is_asked_for_as_the_model_knows_it(thinking, thinks, made):
     body = prompt(*CHAT, thinking=thinking)
     if made is None:
         with pytest.raises(ApiError) as caught:
-            translate(body, {}, thinks)
+            translate(body, {}, Means(thinks=thinks))
         assert caught.value.param == "thinking"
         return
-    chat = translate(body, {}, thinks).chat
+    chat = translate(body, {}, Means(thinks=thinks)).chat
     asked = {n: getattr(chat, n) for n in ("chat_template_kwargs", "reasoning_effort")}
     assert {n: value for n, value in asked.items() if value is not None} == made
 

@@ -15,7 +15,7 @@ from openai_dspark.server.anthropic.conversation import Conversation
 from openai_dspark.server.anthropic.events import EventWriter
 from openai_dspark.server.anthropic.reply import MessageHead, blocks_of
 from openai_dspark.server.anthropic.thoughts import found, hidden
-from openai_dspark.server.anthropic.translate import translate
+from openai_dspark.server.anthropic.translate import Means, translate
 from openai_dspark.wire.anthropic_request import AnthropicPrompt
 
 from ..serving import MODEL
@@ -122,7 +122,9 @@ def test_the_system_may_speak_between_turns():
 )
 def test_an_effort_of_the_usual_height_asks_for_nothing(effort, reads, made):
     body = AnthropicPrompt(model="m", messages=CHAT, output_config={"effort": effort})
-    assert translate(body, {}, "never", reads).chat.reasoning_effort == made
+    assert (
+        translate(body, {}, Means(thinks="never", reads_effort=reads)).chat.reasoning_effort == made
+    )
 
 
 @pytest.mark.parametrize("signature", [None, "", "EqQBCgIYAhIM", "agentspark.%", "agentspark./w=="])

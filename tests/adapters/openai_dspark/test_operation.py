@@ -216,7 +216,7 @@ def test_cors_is_for_named_origins_only(served, guarded):
     assert refused.status_code == 401
     assert refused.headers["access-control-allow-origin"] == "http://pages.example"
     exposed = refused.headers["access-control-expose-headers"]
-    assert exposed == "x-request-id, retry-after"
+    assert exposed == "x-request-id, x-agentspark-left-out-tools, retry-after"
     assert refused.headers["x-request-id"]
 
 

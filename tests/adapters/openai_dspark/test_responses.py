@@ -13,6 +13,7 @@ from agentspark.sampling.params import SamplingParams
 from openai_dspark.server.errors import ApiError
 from openai_dspark.server.responses.conversation import Conversation
 from openai_dspark.server.responses.events import EventWriter
+from openai_dspark.server.responses.offer import Offer
 from openai_dspark.server.responses.reply import ResponseHead, items_of
 from openai_dspark.server.responses.translate import translate
 from openai_dspark.wire.response_request import ResponseRequest
@@ -246,13 +247,13 @@ def test_a_whole_response_has_the_items_of_its_stream(served, text, finish, stat
     completion = Completion(
         "req-1", "m", None, [1], [2], text, finish, Counts(1), Timings(0.0), answer=reader.answer
     )
-    head = ResponseHead("1", 0, request("text"), SamplingParams())
+    head = ResponseHead("1", 0, request("text"), SamplingParams(), Offer())
     writer, done = EventWriter(head, served.app.service.texts.choice()), []
     for index, part in enumerate(parts):
         last = completion if index == len(parts) - 1 else None
         done += list(writer.events(Delta([], "", None, last, part)))
     streamed = [event.item for event in done if event.type == "response.output_item.done"]
-    whole = [item.to_dict() for item in items_of(completion, "1")]
+    whole = [item.to_dict() for item in items_of(completion, "1", Offer())]
     assert whole == streamed == done[-1].response["output"]
     assert [item["status"] for item in whole] == statuses
 

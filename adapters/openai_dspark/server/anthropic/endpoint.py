@@ -11,7 +11,7 @@ from starlette.responses import Response
 from agentspark.engine.request import Request as EngineRequest
 from openai_dspark.server.anthropic.events import EventWriter
 from openai_dspark.server.anthropic.reply import MessageHead
-from openai_dspark.server.anthropic.translate import read_prompt, read_request
+from openai_dspark.server.anthropic.translate import Means, read_prompt, read_request
 from openai_dspark.server.chat.order import ChatOrder
 from openai_dspark.server.dependencies import CallerOf, ServiceOf, parsed, timeout_of
 from openai_dspark.server.errors import ApiError, to_api_error
@@ -28,7 +28,8 @@ router = APIRouter()
 @router.post("/v1/messages", **post(AnthropicRequest, AnthropicAnswer))
 async def messages(request: Request, service: ServiceOf, caller: CallerOf) -> Response:
     """Go on with a conversation, at once or as a stream."""
-    asked = await parsed(request, service, partial(read_request, **_mind(service)))
+    asked = await parsed(request, service, partial(read_request, means=_means(service)))
+    asked.left.note(request)
     try:
         order = ChatOrder.of(service, asked.chat, caller, request.headers)
         note_start(facts_of(request), order.body, order.labels)
@@ -63,7 +64,8 @@ async def messages(request: Request, service: ServiceOf, caller: CallerOf) -> Re
 @router.post("/v1/messages/count_tokens", **post(AnthropicPrompt, TokensCounted))
 async def count_tokens(request: Request, service: ServiceOf, caller: CallerOf) -> Response:
     """Count the tokens of a conversation's prompt; nothing is generated."""
-    asked = await parsed(request, service, partial(read_prompt, **_mind(service)))
+    asked = await parsed(request, service, partial(read_prompt, means=_means(service)))
+    asked.left.note(request)
     try:
         order = ChatOrder.of(service, asked.chat, caller, request.headers)
         counted = await service.off_loop(order.prompt_tokens)
@@ -74,11 +76,14 @@ async def count_tokens(request: Request, service: ServiceOf, caller: CallerOf) -
     return Response(TokensCounted(input_tokens=counted).to_json(), media_type="application/json")
 
 
-def _mind(service: Service) -> dict[str, Any]:
-    """What the model can be told of thinking, as arguments of ``translate``."""
+def _means(service: Service) -> Means:
     tokenizer: Any = service.engine.target.tokenizer
     template = str(tokenizer.hf.chat_template)
     thinks = "switch" if "enable_thinking" in template else "always"
     if tokenizer.reasoning_format is None:
         thinks = "never"
-    return {"thinks": thinks, "reads_effort": "reasoning_effort" in template}
+    return Means(
+        thinks=thinks,
+        reads_effort="reasoning_effort" in template,
+        leaves_out=service.settings.leave_out_tools,
+    )

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from openai_dspark.server.anthropic.conversation import Conversation
 from openai_dspark.server.body import explain, parse
 from openai_dspark.server.errors import ApiError
-from openai_dspark.server.translated import Names, Wording
+from openai_dspark.server.left_out import LeftOut
+from openai_dspark.server.translated import Names, Place, Wording
 from openai_dspark.wire.anthropic_request import (
     AnthropicPrompt,
     AnthropicRequest,
@@ -20,6 +21,7 @@ from openai_dspark.wire.anthropic_request import (
     NoChoice,
 )
 from openai_dspark.wire.chat_request import ChatRequest
+from openai_dspark.wire.other_tool import OtherTool
 
 Body = TypeVar("Body", bound=AnthropicPrompt)
 
@@ -28,7 +30,6 @@ _WORDING = Wording(
         (re.compile(r"^stop(?=$|\[)"), "stop_sequences"),
         (re.compile(r"^response_format\.json_schema"), "output_config.format"),
         (re.compile(r"^response_format"), "output_config.format"),
-        (re.compile(r"^(tools\[\d+\])\.function\.parameters"), r"\1.input_schema"),
         (re.compile(r"^(tools\[\d+\])\.function"), r"\1"),
         (re.compile(r"^tool_choice\.function"), "tool_choice"),
         (re.compile(r"^reasoning_effort$"), "output_config.effort"),
@@ -41,18 +42,35 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 @dataclass(frozen=True, slots=True)
 class Translation(Generic[Body]):
-    """A request, the chat it asks to be answered, and what the chat's parts are called in it."""
+    """A request, the chat it asks to be answered, and what the chat's parts are called in it.
+
+    ``left`` are the tools that are not offered.
+    """
 
     body: Body
     chat: ChatRequest
     names: Names
+    left: LeftOut
 
 
-def read_request(raw: bytes, thinks: str, reads_effort: bool) -> Translation[AnthropicRequest]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the server can do.
+
+    ``thinks`` is whether the model can think before it answers: ``never``, ``always``, or by its
+    template's ``switch``; ``reads_effort`` whether its template can be told how hard;
+    ``leaves_out`` whether tools that cannot be offered are left out.
+    """
+
+    thinks: str
+    reads_effort: bool = False
+    leaves_out: bool = False
+
+
+def read_request(raw: bytes, means: Means) -> Translation[AnthropicRequest]:
     """The request's body, translated; ``ApiError`` names the parameter that is wrong.
 
-    ``thinks`` and ``reads_effort`` as of ``translate``. Takes a while for large bodies: call it
-    off the event loop.
+    Takes a while for large bodies: call it off the event loop.
     """
     body = parse(raw, AnthropicRequest)
     more = {
@@ -66,38 +84,41 @@ def read_request(raw: bytes, thinks: str, reads_effort: bool) -> Translation[Ant
         "cache_salt": body.cache_salt,
         "agentspark": None if body.agentspark is None else body.agentspark.model_dump(),
     }
-    return translate(body, more, thinks, reads_effort)
+    return translate(body, more, means)
 
 
-def read_prompt(raw: bytes, thinks: str, reads_effort: bool) -> Translation[AnthropicPrompt]:
+def read_prompt(raw: bytes, means: Means) -> Translation[AnthropicPrompt]:
     """The same of a request that only wants its tokens counted."""
-    return translate(parse(raw, AnthropicPrompt), {}, thinks, reads_effort)
+    return translate(parse(raw, AnthropicPrompt), {}, means)
 
 
-def translate(
-    body: Body, more: dict[str, Any], thinks: str, reads_effort: bool = False
-) -> Translation[Body]:
-    """The chat that ``body`` asks to be answered, with ``more`` of its fields.
-
-    ``thinks`` is whether the model can think before it answers: ``never``, ``always``, or by its
-    template's ``switch``; ``reads_effort`` whether its template can be told how hard.
-    """
+def translate(body: Body, more: dict[str, Any], means: Means) -> Translation[Body]:
+    """The chat that ``body`` asks to be answered, with ``more`` of its fields."""
     conversation = Conversation.of(body)
-    names = Names(_WORDING, conversation.places)
+    left, tools, places = LeftOut(allowed=means.leaves_out), [], []
+    for index, tool in enumerate(body.tools or ()):
+        if isinstance(tool, OtherTool):
+            left.add(tool.type, f"tools[{index}].type")
+        else:
+            tools.append(_tool(tool))
+            places.append(Place(f"tools[{index}]", {"parameters": f"tools[{index}].input_schema"}))
+    if body.mcp_servers:
+        left.add("mcp_servers", "mcp_servers")
+    names = Names(_WORDING, conversation.places, places)
     choice = body.tool_choice
     alone = None if isinstance(choice, NoChoice | None) else choice.disable_parallel_tool_use
     given = {
         "model": body.model,
         "messages": conversation.messages,
-        "tools": [_tool(tool) for tool in body.tools or ()] or None,
+        "tools": tools or None,
         "tool_choice": _choice(body),
         "parallel_tool_calls": False if alone else None,
         "response_format": _format(body),
-        **_thinking(body, thinks, _effort(body, reads_effort)),
+        **_thinking(body, means.thinks, _effort(body, means.reads_effort)),
         **more,
     }
     try:
-        return Translation(body, ChatRequest.model_validate(given), names)
+        return Translation(body, ChatRequest.model_validate(given), names, left)
     except ValidationError as error:
         raise names.renamed(explain(error, given)) from None
 

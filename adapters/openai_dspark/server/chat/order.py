@@ -113,9 +113,9 @@ class ChatOrder:
         return replace(self.labels, run=guess.run)
 
     def _format(self) -> ChatFormat:
-        body, choice = self.body, self.body.tool_choice
+        body, tools, choice = self.body, self.body.functions, self.body.tool_choice
         return ChatFormat.of(
-            tools=None if body.tools is None else [tool.as_sent() for tool in body.tools],
+            tools=None if tools is None else [tool.as_sent() for tool in tools],
             tool_choice=choice if choice is None or isinstance(choice, str) else choice.as_sent(),
             parallel_tool_calls=body.parallel_tool_calls,
             template_args=self._template_args() or None,

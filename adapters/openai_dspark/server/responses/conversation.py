@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from openai_dspark.server.responses.spoken import ToolName, spoken_input
 from openai_dspark.server.translated import Message, Place, TranslatedChat
 from openai_dspark.wire.response_items import (
     CallItem,
     CallOutputItem,
+    CustomCallItem,
     Item,
     MessageItem,
     ReasoningItem,
@@ -64,8 +66,10 @@ class Conversation(TranslatedChat):
         if isinstance(item, MessageItem):
             message["content"] = plain(item.content)
             place.fields["content"] = f"{where}.content"
-        elif isinstance(item, CallItem):
-            function = {"name": item.name, "arguments": item.arguments}
+        elif isinstance(item, CallItem | CustomCallItem):
+            name = ToolName(item.name, item.namespace).spoken
+            arguments = item.arguments if isinstance(item, CallItem) else spoken_input(item.input)
+            function = {"name": name, "arguments": arguments}
             call = {"id": item.call_id, "type": "function", "function": function}
             message.setdefault("tool_calls", []).append(call)
             place.calls.append(where)

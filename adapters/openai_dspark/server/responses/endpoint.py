@@ -27,7 +27,9 @@ router = APIRouter()
 @router.post("/v1/responses", **post(ResponseRequest, Response))
 async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> HttpResponse:
     """Answer an input, at once or as a stream; nothing is kept."""
-    asked = await parsed(request, service, read_request)
+    read = partial(read_request, leaves_out=service.settings.leave_out_tools)
+    asked = await parsed(request, service, read)
+    asked.left.note(request)
     body = asked.body
     try:
         order = ChatOrder.of(service, asked.chat, caller, request.headers)
@@ -46,12 +48,12 @@ async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> H
         )
 
         def head(call: Call) -> ResponseHead:
-            return ResponseHead(call.number, int(time.time()), body, order.sampling)
+            return ResponseHead(call.number, int(time.time()), body, order.sampling, asked.offer)
 
         def whole(call: Call) -> Response:
             completion, own = call.finished[0], head(call)
             logprobs = logprobs_of(completion, service.texts)
-            return own.finished(completion, items_of(completion, own.number, logprobs))
+            return own.finished(completion, items_of(completion, own.number, asked.offer, logprobs))
 
         def writer(call: Call) -> EventWriter:
             return EventWriter(head(call), service.texts.choice())

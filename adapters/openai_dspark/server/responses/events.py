@@ -12,16 +12,20 @@ from openai_dspark.server.event_stream import data
 from openai_dspark.server.responses.reply import (
     ResponseHead,
     call_item,
+    custom_item,
     last_status,
     message_item,
     reasoning_item,
     shown,
     text_part,
 )
+from openai_dspark.server.responses.spoken import InputReader, ToolName
 from openai_dspark.server.tokens import ChoiceTokens
 from openai_dspark.wire.body import Reply
 from openai_dspark.wire.logprobs import ChatLogprob
 from openai_dspark.wire.response_reply import OutputItem, OutputText, Status
+
+_NOBODY = ToolName("")
 
 
 class Event(Reply):
@@ -75,9 +79,10 @@ class EventWriter:
             yield from self._add("msg", delta.content)
         for call in delta.tool_calls:
             if call.id is not None:
-                yield from self._switch("fc", call.id, call.name or "")
-            if call.arguments and self._open is not None:
-                yield self._delta(self._open, call.arguments)
+                name = self._head.offer.name(call.name or "")
+                yield from self._switch("ctc" if name.custom else "fc", call.id, name)
+            if self._open is not None and (text := self._open.read(call.arguments or "")):
+                yield self._delta(self._open, text)
         if delta.completion is not None:
             yield from self._finish(delta.completion)
 
@@ -94,7 +99,7 @@ class EventWriter:
         assert self._open is not None, "an item was opened"
         yield self._delta(self._open, text)
 
-    def _switch(self, kind: str, call_id: str = "", name: str = "") -> Iterator[Event]:
+    def _switch(self, kind: str, call_id: str = "", name: ToolName = _NOBODY) -> Iterator[Event]:
         yield from self._close("completed")
         index = len(self._done)
         item = self._open = _Item(kind, f"{kind}_{self._head.number}_{index}", index, call_id, name)
@@ -110,7 +115,9 @@ class EventWriter:
         known: dict[str, Any] = {"item_id": item.id, "output_index": item.index}
         if item.kind == "fc":
             kind = "response.function_call_arguments.done"
-            yield self._event(kind, **known, name=item.name, arguments=item.text)
+            yield self._event(kind, **known, name=item.name.name, arguments=item.text)
+        elif item.kind == "ctc":
+            yield self._event("response.custom_tool_call_input.done", **known, input=item.text)
         elif item.kind == "rs":
             kind = "response.reasoning_text.done"
             yield self._event(kind, **known, content_index=0, text=item.text)
@@ -131,6 +138,8 @@ class EventWriter:
         known: dict[str, Any] = {"item_id": item.id, "output_index": item.index, "delta": text}
         if item.kind == "fc":
             return self._event("response.function_call_arguments.delta", **known)
+        if item.kind == "ctc":
+            return self._event("response.custom_tool_call_input.delta", **known)
         known["content_index"] = 0
         if item.kind == "rs":
             return self._event("response.reasoning_text.delta", **known)
@@ -155,15 +164,20 @@ class EventWriter:
 
 @dataclass(slots=True)
 class _Item:
-    """What is being written: reasoning (``rs``), a message (``msg``) or a call (``fc``)."""
+    """What is being written: reasoning, a message, a call (``fc``), one of a custom tool."""
 
     kind: str
     id: str
     index: int
     call_id: str
-    name: str
+    name: ToolName
     text: str = ""
     logprobs: list[ChatLogprob] = field(default_factory=list)
+    _input: InputReader = field(default_factory=InputReader)
+
+    def read(self, arguments: str) -> str:
+        """What the next piece of a call's arguments adds to what is shown of it."""
+        return self._input.feed(arguments) if self.kind == "ctc" else arguments
 
     def shown(self, text: str, status: Status) -> OutputItem:
         """The item with ``text``."""
@@ -171,4 +185,6 @@ class _Item:
             return reasoning_item(self.id, text, status)
         if self.kind == "fc":
             return call_item(self.id, self.call_id, self.name, text, status)
+        if self.kind == "ctc":
+            return custom_item(self.id, self.call_id, self.name, text, status)
         return message_item(self.id, text, status, self.logprobs)

@@ -12,7 +12,7 @@ WORDING = Wording(
         (re.compile(r"^max_tokens$|^max_completion_tokens$"), "max_output_tokens"),
         (re.compile(r"^response_format\.json_schema"), "text.format"),
         (re.compile(r"^response_format"), "text.format"),
-        (re.compile(r"^(tools\[\d+\])\.function"), r"\1"),
+        (re.compile(r"^(tools\[\d+\](?:\.tools\[\d+\])?)\.function"), r"\1"),
         (re.compile(r"^reasoning_effort$"), "reasoning.effort"),
     ),
     of_calls={"id": "call_id", "name": "name", "arguments": "arguments"},

@@ -8,6 +8,8 @@ from typing import Any
 
 from agentspark.engine.result import Completion, Delta
 from agentspark.sampling.params import SamplingParams
+from openai_dspark.server.responses.offer import Offer
+from openai_dspark.server.responses.spoken import ToolName, read_input
 from openai_dspark.server.tokens import ChoiceTokens, TokenTexts
 from openai_dspark.server.usage import metrics_of
 from openai_dspark.wire.logprobs import ChatLogprob
@@ -15,6 +17,7 @@ from openai_dspark.wire.response_reply import (
     Incomplete,
     InputDetails,
     OutputCall,
+    OutputCustomCall,
     OutputDetails,
     OutputItem,
     OutputMessage,
@@ -36,6 +39,7 @@ class ResponseHead:
     created: int
     body: ResponseRequest
     sampling: SamplingParams
+    offer: Offer
 
     def response(self, status: Status, output: list[OutputItem]) -> Response:
         """The response with ``output``, before its usage is known."""
@@ -60,7 +64,7 @@ class ResponseHead:
             temperature=self.sampling.temperature,
             text={"format": _json(shape) or {"type": "text"}},
             tool_choice=_json(body.tool_choice) or "auto",
-            tools=[_json(tool) for tool in body.tools or ()],
+            tools=self.offer.shown,
             top_logprobs=body.top_logprobs or 0,
             top_p=self.sampling.top_p,
             truncation="disabled",
@@ -79,7 +83,7 @@ class ResponseHead:
 
 
 def items_of(
-    completion: Completion, number: str, logprobs: Sequence[ChatLogprob] = ()
+    completion: Completion, number: str, offer: Offer, logprobs: Sequence[ChatLogprob] = ()
 ) -> list[OutputItem]:
     """What the model thought, said and calls, in this order; ``logprobs`` go with what it said."""
     items: list[OutputItem] = []
@@ -91,8 +95,12 @@ def items_of(
         item_id = f"msg_{number}_{len(items)}"
         items.append(message_item(item_id, completion.content, "completed", logprobs))
     for call in calls:
-        item_id = f"fc_{number}_{len(items)}"
-        items.append(call_item(item_id, call.id, call.name, call.arguments, "completed"))
+        name, tail = offer.name(call.name), f"{number}_{len(items)}"
+        if name.custom:
+            given = read_input(call.arguments)
+            items.append(custom_item(f"ctc_{tail}", call.id, name, given, "completed"))
+        else:
+            items.append(call_item(f"fc_{tail}", call.id, name, call.arguments, "completed"))
     items[-1].status = last_status(completion)
     return items
 
@@ -140,16 +148,38 @@ def reasoning_item(item_id: str, text: str, status: Status) -> OutputReasoning:
     return OutputReasoning(id=item_id, type="reasoning", summary=[], content=content, status=status)
 
 
-def call_item(item_id: str, call_id: str, name: str, arguments: str, status: Status) -> OutputCall:
+def call_item(
+    item_id: str, call_id: str, name: ToolName, arguments: str, status: Status
+) -> OutputCall:
     """A call."""
-    return OutputCall(
+    item = OutputCall(
         id=item_id,
         type="function_call",
         call_id=call_id,
-        name=name,
+        name=name.name,
         arguments=arguments,
         status=status,
     )
+    if name.namespace is not None:
+        item.namespace = name.namespace
+    return item
+
+
+def custom_item(
+    item_id: str, call_id: str, name: ToolName, text: str, status: Status
+) -> OutputCustomCall:
+    """A call of a custom tool."""
+    item = OutputCustomCall(
+        id=item_id,
+        type="custom_tool_call",
+        call_id=call_id,
+        name=name.name,
+        input=text,
+        status=status,
+    )
+    if name.namespace is not None:
+        item.namespace = name.namespace
+    return item
 
 
 def usage_of(completion: Completion) -> ResponseUsage:

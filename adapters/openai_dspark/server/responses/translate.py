@@ -9,12 +9,13 @@ from pydantic import ValidationError
 
 from openai_dspark.server.body import explain, parse
 from openai_dspark.server.errors import ApiError
+from openai_dspark.server.left_out import LeftOut
 from openai_dspark.server.responses.conversation import Conversation
 from openai_dspark.server.responses.names import WORDING
+from openai_dspark.server.responses.offer import Offer
 from openai_dspark.server.translated import Names
 from openai_dspark.wire.chat_request import ChatRequest
 from openai_dspark.wire.response_request import (
-    ResponseNamedChoice,
     ResponseRequest,
     ResponseSchemaFormat,
 )
@@ -22,30 +23,37 @@ from openai_dspark.wire.response_request import (
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A request, the chat it asks to be answered, and what the chat's parts are called in it."""
+    """A request, the chat it asks to be answered, and what the chat's parts are called in it.
+
+    ``offer`` has the tools that the model is offered, ``left`` those that it is not.
+    """
 
     body: ResponseRequest
     chat: ChatRequest
     names: Names
+    offer: Offer
+    left: LeftOut
 
 
-def read_request(raw: bytes) -> Translation:
+def read_request(raw: bytes, *, leaves_out: bool) -> Translation:
     """The request's body, translated; ``ApiError`` names the parameter that is wrong.
 
-    Takes a while for large bodies: call it off the event loop.
+    ``leaves_out``: tools that cannot be offered are left out. Takes a while for large bodies: call
+    it off the event loop.
     """
-    return translate(parse(raw, ResponseRequest))
+    return translate(parse(raw, ResponseRequest), leaves_out=leaves_out)
 
 
-def translate(body: ResponseRequest) -> Translation:
+def translate(body: ResponseRequest, *, leaves_out: bool = False) -> Translation:
     """The chat that ``body`` asks to be answered."""
-    conversation = Conversation.of(body)
-    names = Names(WORDING, conversation.places)
+    conversation, left = Conversation.of(body), LeftOut(allowed=leaves_out)
+    offer = Offer.of(body.tools or (), left)
+    names = Names(WORDING, conversation.places, offer.places)
     fields = {
         "messages": conversation.messages,
         "max_completion_tokens": body.max_output_tokens,
-        "tools": [_tool(tool.as_sent()) for tool in body.tools or ()] or None,
-        "tool_choice": _choice(body),
+        "tools": offer.functions or None,
+        "tool_choice": offer.choice(body.tool_choice, left),
         "response_format": _format(body),
         "reasoning_effort": None if body.reasoning is None else body.reasoning.effort,
         "agentspark": None if body.agentspark is None else body.agentspark.model_dump(),
@@ -65,7 +73,7 @@ def translate(body: ResponseRequest) -> Translation:
     )
     given = {**fields, **{name: getattr(body, name) for name in same}}
     try:
-        return Translation(body, ChatRequest.model_validate(given), names)
+        return Translation(body, ChatRequest.model_validate(given), names, offer, left)
     except ValidationError as error:
         raise names.renamed(explain(error, given)) from None
 
@@ -76,24 +84,6 @@ def _logprobs(body: ResponseRequest) -> dict[str, Any]:
         text = f"{param} needs include: ['message.output_text.logprobs']."
         raise ApiError(400, text, param=param)
     return {"logprobs": True, "top_logprobs": body.top_logprobs} if body.logprobs else {}
-
-
-def _tool(tool: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
-
-
-def _choice(body: ResponseRequest) -> Any:
-    choice = body.tool_choice
-    if choice is None or isinstance(choice, str):
-        return choice
-    if isinstance(choice, ResponseNamedChoice):
-        return _named(choice)
-    tools = [_named(tool) for tool in choice.tools]
-    return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
-
-
-def _named(choice: ResponseNamedChoice) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": choice.name}}
 
 
 def _format(body: ResponseRequest) -> dict[str, Any] | None:
