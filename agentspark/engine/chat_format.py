@@ -41,22 +41,29 @@ class ChatFormat:
         tool_choice: object = None,
         parallel_tool_calls: bool | None = None,
         response_format: object = None,
+        json_schema: object = None,
         regex: str | None = None,
         choice: object = None,
+        grammar: str | None = None,
         template_args: Mapping[str, Any] | None = None,
     ) -> ChatFormat:
-        """Read OpenAI's fields, and ours: ``regex``, ``choice`` (a list), ``template_args``.
+        """Read OpenAI's fields, and ours: those of ``Constraint``, and ``template_args``.
 
-        At most one of ``response_format``, ``regex`` and ``choice`` may say what the answer must
-        look like. Raises ``InvalidRequestError`` naming the field that cannot be served.
+        At most one of ``response_format``, ``json_schema``, ``regex``, ``choice`` (a list) and
+        ``grammar`` may say what the answer must look like. Raises ``InvalidRequestError`` naming
+        the field that cannot be served.
         """
         known = read_tools(tools) if tools is not None else ()
         if parallel_tool_calls is not None and not isinstance(parallel_tool_calls, bool):
             raise _bad("must be true or false", "parallel_tool_calls")
         wanted = [
             _response_format(response_format),
+            None
+            if json_schema is None
+            else Constraint.json_schema(json_schema, param="json_schema"),
             None if regex is None else Constraint.regex(regex),
             None if choice is None else Constraint.choice(choice),  # type: ignore[arg-type]
+            None if grammar is None else Constraint.grammar(grammar),
         ]
         given = [constraint for constraint in wanted if constraint is not None]
         if len(given) > 1:

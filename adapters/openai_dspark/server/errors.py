@@ -37,6 +37,8 @@ _TYPES = {
 _NAMES = {
     "regex": "structured_outputs.regex",
     "choice": "structured_outputs.choice",
+    "grammar": "structured_outputs.grammar",
+    "json_schema": "structured_outputs.json",
     "template_args": "chat_template_kwargs",
 }
 

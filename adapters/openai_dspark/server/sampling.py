@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic_core import from_json
+
 from agentspark.engine.params import Labels, RequestOptions
 from agentspark.sampling.params import SamplingParams
 from agentspark.trace.record import Arm
@@ -14,6 +16,7 @@ from openai_dspark.server.errors import ApiError
 from openai_dspark.server.labels import read_labels, told
 from openai_dspark.server.names import ModelNames
 from openai_dspark.server.settings import ServerSettings
+from openai_dspark.wire.formats import StructuredOutputs
 from openai_dspark.wire.sampling import GenerationBody
 
 
@@ -64,12 +67,30 @@ def treatment_of(
 
 def wanted_of(body: GenerationBody) -> dict[str, Any]:
     """What the answer must look like, as arguments of ``ChatFormat.of``."""
-    wanted, outputs = body.response_format, body.structured_outputs
+    wanted, outputs = body.response_format, body.structured_outputs or StructuredOutputs()
+    schema = outputs.json_schema
+    if isinstance(schema, str):
+        schema = _read_schema(schema)
+    if outputs.json_object:
+        if schema is not None:
+            param = "structured_outputs.json_object"
+            raise ApiError(400, f"{param} cannot be combined with json.", param=param)
+        schema = {"type": "object"}
     return {
         "response_format": None if wanted is None else wanted.as_sent(),
-        "regex": None if outputs is None else outputs.regex,
-        "choice": None if outputs is None else outputs.choice,
+        "json_schema": schema,
+        "regex": outputs.regex,
+        "choice": outputs.choice,
+        "grammar": outputs.grammar,
     }
+
+
+def _read_schema(text: str) -> Any:
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        param = "structured_outputs.json"
+        raise ApiError(400, f"{param} is no JSON: {error}.", param=param) from error
 
 
 def _options(body: GenerationBody, arm: Arm | None, caller: Caller) -> RequestOptions:

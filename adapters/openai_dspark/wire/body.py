@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
@@ -23,14 +24,18 @@ class Body(BaseModel):
         json_schema_extra={"additionalProperties": False},
     )
 
+    # What to use for fields that other servers have, or had.
+    instead: ClassVar[Mapping[str, str]] = {}
+
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Self:
         for name, value in (self.model_extra or {}).items():
             if value is not None and value is not False and value not in ("", [], {}):
+                other = self.instead.get(name)
                 raise PydanticCustomError(
                     "unknown_parameter",
-                    "{parameter} is not supported: leave it out",
-                    {"parameter": name},
+                    "{parameter} is not supported: {advice}",
+                    {"parameter": name, "advice": f"use {other}" if other else "leave it out"},
                 )
         return self
 

@@ -44,7 +44,13 @@ ResponseFormat = Annotated[
 
 
 class StructuredOutputs(Body):
-    """An extension that vLLM has too: a regular expression, or one of some texts."""
+    """An extension that vLLM has too: one way to say what a text must look like.
 
+    ``json`` is a schema, or its text; ``grammar`` is one of Lark (llguidance's) or in GBNF.
+    """
+
+    json_schema: dict[str, Any] | str | None = Field(default=None, alias="json")
+    json_object: bool | None = None
     regex: str | None = None
     choice: list[str] | None = Field(default=None, max_length=4096)
+    grammar: str | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,10 @@ MetadataValue = Annotated[str, Field(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 TokenCount = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+# So vLLM called them before ``structured_outputs``.
+_GUIDED = ("json", "json_object", "regex", "choice", "grammar")
 
 
 class StreamOptions(Body):
@@ -38,6 +43,16 @@ class GenerationBody(Body):
 
     ``top_k`` to ``cache_salt`` are extensions that other servers have too, ``agentspark`` is ours.
     """
+
+    instead: ClassVar[Mapping[str, str]] = {
+        **{f"guided_{name}": f"structured_outputs.{name}" for name in _GUIDED},
+        "ebnf": "structured_outputs.grammar",
+        "grammar": "structured_outputs.grammar",
+        "regex": "structured_outputs.regex",
+        "json_schema": "response_format",
+        "functions": "tools",
+        "function_call": "tool_choice",
+    }
 
     model: str
     max_tokens: TokenCount | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 # Characters of a whole grammar, all its schemas together: it compiles in well under a second.
 MAX_GRAMMAR_CHARS = 400_000
+# Fields that come with a ``strict``.
+_STRICT = ("tools", "response_format")
+# Where in a grammar something is wrong: not where its writer sees it.
+_PLACE = re.compile(r"^(?:(?:at )?\d+\(\d+\): )+")
 # Tokens of a rule are counted up to this many characters: beyond, that would take longer than
 # compiling it. Texts of schemas have two to four characters to a token.
 _COUNTED_CHARS = 10_000
@@ -86,7 +91,8 @@ class GrammarCompiler:
         for schema in constraint.schemas:
             _, own = self._try(tables, f"start: %json {schema.text}")
             if own is not None:
-                raise _refused(schema.param, own, strict=not schema.lenient)
+                strict = schema.param.startswith(_STRICT) and not schema.lenient
+                raise _refused(schema.param, own, strict=strict)
         raise _refused(constraint.param, problem)
 
     def _try(self, tables: GrammarTables, lark: str) -> tuple[LLMatcher, str | None]:
@@ -146,7 +152,7 @@ def _tokens(tables: GrammarTables, rule: str) -> int:
 def _refused(param: str, problem: str, *, strict: bool = False) -> InvalidRequestError:
     lines = [line.strip() for line in problem.strip().splitlines()]
     reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    told = (reasons or lines)[0].removesuffix(".").removesuffix("?")
+    told = _PLACE.sub("", (reasons or lines)[0]).removesuffix(".").removesuffix("?")
     advice = ", or use strict=false, which leaves what cannot be enforced to the model"
     return InvalidRequestError(
         f"{param} cannot be enforced: {told}. Leave that part out{advice if strict else ''}.",

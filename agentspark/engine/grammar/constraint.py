@@ -12,6 +12,7 @@ from agentspark.errors import InvalidRequestError
 
 MAX_REGEX_CHARS = 20_000
 MAX_CHOICES = 10_000
+MAX_GRAMMAR_TEXT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,20 @@ class Constraint:
         )
 
     @classmethod
+    def grammar(cls, text: str, *, param: str = "grammar") -> Constraint:
+        """Text of a grammar: Lark's, as llguidance knows it, or GBNF, as llama.cpp has it.
+
+        Its rule ``start`` (``root`` in GBNF) is the whole text. Control tokens that it names by
+        ``<[ID]>`` or ``<NAME>`` come as such, whatever they do.
+        """
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_GRAMMAR_TEXT:
+            raise InvalidRequestError(
+                f"{param} must be a grammar of 1 to {MAX_GRAMMAR_TEXT:,} characters.", param=param
+            )
+        check_text(text, param)
+        return cls(f"answer: %lark {{\n{_in_lark(text, param)}\n}}", param)
+
+    @classmethod
     def choice(cls, choices: Sequence[str], *, param: str = "choice") -> Constraint:
         """One of ``choices``, literally."""
         if (
@@ -105,3 +120,17 @@ def quoted(text: str) -> str:
     """``text`` as a literal of the grammar."""
     # Grammars refuse control characters, and JSON escapes all of them but this one.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _in_lark(text: str, param: str) -> str:
+    from llguidance.gbnf_to_lark import any_to_lark
+
+    try:
+        return str(any_to_lark(text))
+    except Exception as error:  # of that very class, among others
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InvalidRequestError(
+            f"{param} is no grammar of Lark, with a rule start, nor one in GBNF, with a rule root: "
+            f"{problem}.",
+            param=param,
+        ) from error

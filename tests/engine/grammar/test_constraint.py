@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from agentspark.engine.grammar.answers import AnswerGrammar
 from agentspark.engine.grammar.compiler import GrammarCompiler
 from agentspark.engine.grammar.constraint import MAX_CHOICES, Constraint
 from agentspark.errors import InvalidRequestError
+from agentspark.models.tools.reasoning import ReasoningFormat
 
 
 def can_say(compiler: GrammarCompiler, constraint: Constraint, text: str) -> bool:
@@ -71,3 +73,51 @@ def test_what_is_required_must_be_a_list(compiler: GrammarCompiler) -> None:
     constraint = Constraint.json_schema({"properties": {"a": {}}, "required": 5}, param="mine")
     with pytest.raises(InvalidRequestError, match="'required'"):
         compiler.state(constraint, 10)
+
+
+LARK = 'start: inner\ninner: "(" inner ")" | ANSWER\nANSWER: /[0-9]{1,3}/\nwanted: "}"\n// }'
+GBNF = 'root ::= inner\ninner ::= "(" inner ")" | [0-9] [0-9]? [0-9]?'
+
+
+@pytest.mark.parametrize("text", [LARK, GBNF], ids=["lark", "gbnf"])
+def test_a_grammar_is_followed(compiler: GrammarCompiler, text: str) -> None:
+    constraint = Constraint.grammar(text)
+    for said in ("7", "(42)", "((((123))))"):
+        assert can_say(compiler, constraint, said)
+    for said in ("(42", "()", "a", "42)"):
+        assert not can_say(compiler, constraint, said)
+
+
+def test_a_grammar_keeps_its_rules_to_itself(compiler: GrammarCompiler) -> None:
+    text = 'start: answer preamble\nanswer: "a"\npreamble: thoughts\nthoughts: "b"'
+    constraint = Constraint.grammar(text)
+    assert can_say(compiler, constraint, "ab")
+    grammar = AnswerGrammar({}, ReasoningFormat("<think>", "</think>"), "inside")
+    thought = grammar.format(constraint)
+    assert can_say(compiler, thought, "so</think>ab")
+    assert not can_say(compiler, thought, "ab")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("begin: /a/", "a rule start"),
+        ("root ::= other", "Rule 'other' not found"),
+        ("root ::= (" + "(" * 9000, "recursion"),
+        ("", "1 to 100,000"),
+        ("x" * 100_001, "1 to 100,000"),
+        (5, "1 to 100,000"),
+        ("start: /\ud800/", "surrogate"),
+    ],
+)
+def test_what_is_no_grammar_is_said_to_be_none(text: object, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says) as caught:
+        Constraint.grammar(text)  # type: ignore[arg-type]
+    assert caught.value.param == "grammar"
+
+
+@pytest.mark.parametrize("text", ["start: (", "start: other", "start: /a/\n}"])
+def test_a_grammar_that_cannot_be_followed_is_refused(compiler: GrammarCompiler, text: str) -> None:
+    with pytest.raises(InvalidRequestError, match=r"^grammar cannot be enforced: \D+\.") as caught:
+        compiler.state(Constraint.grammar(text), 10)
+    assert caught.value.param == "grammar"
