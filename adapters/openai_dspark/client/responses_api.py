@@ -15,6 +15,8 @@ from openai_dspark.wire.chat_reply import (
 from openai_dspark.wire.metrics import Metrics
 from openai_dspark.wire.usage import CompletionDetails, PromptDetails, Usage
 
+# Items that are calls for the client to make, and what each holds for the tool.
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -37,8 +39,9 @@ def as_chat(response: Mapping[str, Any]) -> ChatCompletion:
     texts, thoughts, calls = [], [], []
     for item in response.get("output") or ():
         parts = [str(part.get("text") or "") for part in item.get("content") or ()]
-        if item.get("type") == "function_call":
-            function = ReplyFunction(name=item["name"], arguments=item.get("arguments") or "")
+        if (given := _CALLS.get(str(item.get("type")))) is not None:
+            name = ".".join(filter(None, (item.get("namespace"), item["name"])))
+            function = ReplyFunction(name=name, arguments=item.get(given) or "")
             calls.append(ReplyToolCall(id=item["call_id"], type="function", function=function))
         elif item.get("type") == "reasoning":
             thoughts += parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import textwrap
 
@@ -199,3 +200,22 @@ def test_a_script_around_openai_is_compared(served, tmp_path):
     ways = {arm: setup.options.speculation for arm, setup in summary.setup.items()}
     assert ways == {"baseline": "off", "accelerated": "auto"}
     assert [note.text for note in summary.notes] == []
+
+
+def test_calls_of_custom_tools_and_of_namespaces_are_calls(path):
+    def reply(**call):
+        item = {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "a", **call}
+        given = {"id": "r", "model": "m", "status": "completed", "output": [item]}
+        return httpx.Response(200, content=iter([json.dumps(given).encode()]))
+
+    asked = [{}, {"input": "b"}, {"namespace": "files"}, {"call_id": "d"}]
+    replies = iter([reply(**call) for call in asked])
+    transport = TracingTransport(path, httpx.MockTransport(lambda request: next(replies)))
+    with httpx.Client(transport=transport) as http:
+        for _ in asked:
+            http.post("http://there/v1/responses", json={"input": "a"})
+    records = read_trace(path).records
+    assert {record.finish_reason for record in records} == {"tool_calls"}
+    hashes = [record.output_hash for record in records]
+    assert len(set(hashes)) == 3
+    assert hashes[0] == hashes[3]
