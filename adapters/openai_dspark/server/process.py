@@ -7,7 +7,7 @@ import logging
 import socket
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
@@ -15,9 +15,12 @@ from agentspark.errors import ConfigError
 from openai_dspark.server.app import ServerApp
 from openai_dspark.server.protocol import HttpProtocol
 from openai_dspark.server.settings import ServerSettings
+from openai_dspark.server.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from openai_dspark.server.unread import Connection
 
 _log = logging.getLogger(__name__)
 
@@ -89,19 +92,36 @@ class Server(uvicorn.Server):
             self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what runs within ``drain_s``, cancel the rest, close the engine."""
+        """Finish what runs within ``drain_s``, cancel the rest, close the engine.
+
+        Clients that read nothing are not waited for longer than that.
+        """
         service = self._service
+        unread = Unread(cast("set[Connection]", self.server_state.connections))
         service.draining = True
         loop = asyncio.get_running_loop()
         ends = loop.time() + service.settings.drain_s
         if service.busy:
             _log.info("draining", extra={"fields": {"running": service.busy}})
         while service.busy and loop.time() < ends and not self.force_exit:
+            unread.look(loop.time())
             await asyncio.sleep(_TICK_S)
         service.stop_calls()
         forced, self.force_exit = self.force_exit, False
-        await super().shutdown(sockets)
+        hanging_up = asyncio.create_task(_hang_up(unread))
+        try:
+            await super().shutdown(sockets)
+        finally:
+            hanging_up.cancel()
         self.force_exit = forced
+
+
+async def _hang_up(unread: Unread) -> None:
+    """Close the connections of clients that read nothing, for ever."""
+    while True:
+        for connection in unread.look(asyncio.get_running_loop().time()):
+            connection.transport.abort()
+        await asyncio.sleep(_TICK_S)
 
 
 def serve(
