@@ -29,6 +29,7 @@ class ChatRequest(GenerationBody):
     parallel_tool_calls: bool | None = None
     prediction: Prediction | None = None
     reasoning_effort: str | None = None
+    verbosity: Literal["medium"] | None = None  # as if nothing were said
     chat_template_kwargs: dict[str, Any] | None = None
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None

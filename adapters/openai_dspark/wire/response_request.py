@@ -32,6 +32,7 @@ class TextConfig(Body):
         Annotated[TextFormat | JsonObjectFormat | ResponseSchemaFormat, Field(discriminator="type")]
         | None
     ) = None
+    verbosity: Literal["medium"] | None = None  # as if nothing were said
 
 
 class Reasoning(Body):

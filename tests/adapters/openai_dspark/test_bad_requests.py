@@ -103,6 +103,7 @@ def test_values_that_ask_for_nothing_are_taken(served):
         "tools": None, "tool_choice": None, "functions": None, "function_call": None,
         "audio": None, "logit_bias": {}, "metadata": None, "unheard_of": None, "store": False,
         "service_tier": "auto", "modalities": ["text"], "stream_options": None, "user": "u",
+        "verbosity": "medium",
     }  # fmt: skip
     replayed = {
         "role": "assistant", "content": "b", "refusal": None, "annotations": [], "audio": None,

@@ -127,7 +127,11 @@ def test_what_codex_sends_is_answered(client):
              "parameters": {"type": "object", "properties": {"command": {
                  "type": "array", "items": {"type": "string"}}}, "required": ["command"],
                  "additionalProperties": False}},
+            {"type": "namespace", "name": "multi_agent_v1", "description": "Sub-agents.", "tools": [
+                {"type": "function", "name": "close_agent", "strict": False, "parameters": {
+                    "type": "object", "properties": {"target": {"type": "string"}}}}]},
         ],
+        "text": {"verbosity": "medium"},
         "parallel_tool_calls": False, "reasoning": None, "store": False, "stream": True,
         "include": [], "prompt_cache_key": "0198", "client_metadata": {"installation": "a"},
         "max_output_tokens": 8,
