@@ -130,3 +130,10 @@ class Response(Reply):
     truncation: Literal["disabled"]
     usage: ResponseUsage | None
     metrics: Metrics | None = None
+
+
+class InputCounted(Reply):
+    """How long a prompt is."""
+
+    input_tokens: int
+    object: Literal["response.input_tokens"]

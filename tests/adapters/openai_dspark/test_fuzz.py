@@ -25,13 +25,18 @@ OPERATIONS = [
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/completions"),
     ("POST", "/v1/responses"),
+    ("POST", "/v1/responses/input_tokens"),
     ("POST", "/v1/messages"),
     ("POST", "/v1/messages/count_tokens"),
     ("GET", "/v1/models/{name}"),
     ("GET", "/health"),
 ]
 # What bounds an answer, where there is one.
-LIMITS = {"/v1/responses": "max_output_tokens", "/v1/messages/count_tokens": None}
+LIMITS = {
+    "/v1/responses": "max_output_tokens",
+    "/v1/responses/input_tokens": None,
+    "/v1/messages/count_tokens": None,
+}
 
 
 @pytest.fixture(scope="module")

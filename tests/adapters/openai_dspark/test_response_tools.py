@@ -205,3 +205,20 @@ def test_bad_ones_are_named(client, body, param):
         client.post("/responses", body=given, cast_to=object)
     assert caught.value.param == param
     assert param.rpartition(".")[2] in caught.value.message
+
+
+def test_tokens_of_an_input_are_counted(client):
+    asked = {"model": MODEL, "input": "Look.", "instructions": "Be brief.", "tools": [FILES, PATCH]}
+    counted = client.responses.input_tokens.count(**asked)
+    assert counted.object == "response.input_tokens"
+    done = client.responses.create(**asked, max_output_tokens=1)
+    assert counted.input_tokens == done.usage.input_tokens
+    for body, param in (
+        ({"input": "a", "tools": [LOOK, LOOK]}, "tools[1].name"),
+        ({"input": [{"type": "function_call_output", "call_id": "x", "output": "a"}]},
+         "input[0].call_id"),
+        ({"input": "a", "tools": [{"type": "web_search"}]}, "tools[0].type"),
+    ):  # fmt: skip
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.input_tokens.count(model=MODEL, **body)
+        assert caught.value.param == param

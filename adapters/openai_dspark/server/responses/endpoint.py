@@ -11,14 +11,14 @@ from starlette.responses import Response as HttpResponse
 from openai_dspark.server.call import Call
 from openai_dspark.server.chat.order import ChatOrder
 from openai_dspark.server.dependencies import CallerOf, ServiceOf, parsed, timeout_of
-from openai_dspark.server.errors import ApiError
+from openai_dspark.server.errors import ApiError, to_api_error
 from openai_dspark.server.facts import facts_of
 from openai_dspark.server.openapi import post
 from openai_dspark.server.responses.events import EventWriter
 from openai_dspark.server.responses.reply import ResponseHead, items_of, logprobs_of
 from openai_dspark.server.responses.translate import read_request
 from openai_dspark.server.running import answer, note_start, streamed
-from openai_dspark.wire.response_reply import Response
+from openai_dspark.wire.response_reply import InputCounted, Response
 from openai_dspark.wire.response_request import ResponseRequest
 
 router = APIRouter()
@@ -63,3 +63,20 @@ async def responses(request: Request, service: ServiceOf, caller: CallerOf) -> H
         return await answer(request, opening, whole, 1)
     except ApiError as error:
         raise asked.names.renamed(error) from error
+
+
+@router.post("/v1/responses/input_tokens", **post(ResponseRequest, InputCounted))
+async def input_tokens(request: Request, service: ServiceOf, caller: CallerOf) -> HttpResponse:
+    """Count the tokens of an input's prompt; nothing is generated."""
+    read = partial(read_request, leaves_out=service.settings.leave_out_tools)
+    asked = await parsed(request, service, read)
+    asked.left.note(request)
+    try:
+        order = ChatOrder.of(service, asked.chat, caller, request.headers)
+        counted = await service.off_loop(order.prompt_tokens)
+    except ApiError as error:
+        raise asked.names.renamed(error) from error
+    except Exception as error:
+        raise asked.names.renamed(to_api_error(error)) from error
+    reply = InputCounted(input_tokens=counted, object="response.input_tokens")
+    return HttpResponse(reply.to_json(), media_type="application/json")
