@@ -9,6 +9,8 @@ from openai_dspark.server.facts import facts_of
 
 _WHY = {
     "custom": "custom tools are called through /v1/responses: describe it as a function here",
+    "mcp_servers": "this server calls no others: leave it out",
+    "web_search_options": "this server does not search the web: leave it out",
     "lark": "a grammar of the syntax lark cannot be enforced: give a regex, or no format",
 }
 _HOSTED = "'{kind}' is nothing that this server runs or its model knows: leave it out"

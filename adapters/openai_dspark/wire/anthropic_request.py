@@ -38,7 +38,7 @@ class AnthropicTool(Body):
 
 
 AnyAnthropicTool = Annotated[
-    Annotated[AnthropicTool, Tag("custom")] | Annotated[OtherTool, Tag("other")],
+    Annotated[AnthropicTool, Tag("<custom>")] | Annotated[OtherTool, Tag("<other>")],
     Discriminator(lambda value: kind_of(value, ("custom",))),
 ]
 

@@ -19,8 +19,11 @@ class OtherTool(BaseModel):
 
 
 def kind_of(value: Any, known: tuple[str, ...]) -> str:
-    """The tag of a tool: one of the ``known`` types, or ``other``; the first if none is said."""
+    """The tag of a tool: ``<TYPE>`` of the ``known`` types, or ``<other>``; the first for none.
+
+    No field is called so: tags stand in errors' locations, where fields do.
+    """
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     if not isinstance(kind, str):
-        return known[0]
-    return kind if kind in known else "other"
+        return f"<{known[0]}>"
+    return f"<{kind}>" if kind in known else "<other>"

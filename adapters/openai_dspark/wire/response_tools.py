@@ -45,9 +45,9 @@ class CustomTool(Body):
 
 
 _Own = (
-    Annotated[ResponseTool, Tag("function")]
-    | Annotated[CustomTool, Tag("custom")]
-    | Annotated[OtherTool, Tag("other")]
+    Annotated[ResponseTool, Tag("<function>")]
+    | Annotated[CustomTool, Tag("<custom>")]
+    | Annotated[OtherTool, Tag("<other>")]
 )
 _OwnTool = Annotated[_Own, Discriminator(lambda value: kind_of(value, ("function", "custom")))]
 Namespace = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
@@ -63,7 +63,7 @@ class NamespaceTool(Body):
 
 
 AnyResponseTool = Annotated[
-    _Own | Annotated[NamespaceTool, Tag("namespace")],
+    _Own | Annotated[NamespaceTool, Tag("<namespace>")],
     Discriminator(lambda value: kind_of(value, ("function", "custom", "namespace"))),
 ]
 
@@ -84,11 +84,11 @@ class ResponseNamespaceChoice(Body):
 
 
 ResponseAllowed = Annotated[
-    Annotated[ResponseNamedChoice, Tag("named")]
-    | Annotated[ResponseNamespaceChoice, Tag("namespace")]
-    | Annotated[OtherTool, Tag("other")],
+    Annotated[ResponseNamedChoice, Tag("<named>")]
+    | Annotated[ResponseNamespaceChoice, Tag("<namespace>")]
+    | Annotated[OtherTool, Tag("<other>")],
     Discriminator(
-        lambda value: {"function": "named", "custom": "named"}.get(
+        lambda value: {"<function>": "<named>", "<custom>": "<named>"}.get(
             kind := kind_of(value, ("function", "custom", "namespace")), kind
         )
     ),

@@ -28,7 +28,7 @@ class Tool(Body):
 
 
 AnyTool = Annotated[
-    Annotated[Tool, Tag("function")] | Annotated[OtherTool, Tag("other")],
+    Annotated[Tool, Tag("<function>")] | Annotated[OtherTool, Tag("<other>")],
     Discriminator(lambda value: kind_of(value, ("function",))),
 ]
 

@@ -60,6 +60,8 @@ BAD = [
     ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
     ({"web_search_options": {}}, "web_search_options"),
     ({"verbosity": "low"}, "verbosity"),
+    ({"tools": [{"function": {"name": "f"}}]}, "tools[0].type"),
+    ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
     ({"temprature": 0.5}, "temprature"),
     ({"metadata": {"agentspark_step": "two"}}, "metadata.agentspark_step"),
     ({"metadata": {"a": 5}}, "metadata.a"),
@@ -103,7 +105,7 @@ def test_values_that_ask_for_nothing_are_taken(served):
         "tools": None, "tool_choice": None, "functions": None, "function_call": None,
         "audio": None, "logit_bias": {}, "metadata": None, "unheard_of": None, "store": False,
         "service_tier": "auto", "modalities": ["text"], "stream_options": None, "user": "u",
-        "verbosity": "medium",
+        "verbosity": "medium", "web_search_options": False,
     }  # fmt: skip
     replayed = {
         "role": "assistant", "content": "b", "refusal": None, "annotations": [], "audio": None,

@@ -86,7 +86,7 @@ def _offered(request: Request, service: Service, body: ChatRequest) -> Names:
             left.add(tool.type, f"tools[{index}].type")
         else:
             places.append(Place(f"tools[{index}]"))
-    if body.web_search_options is not None:
+    if body.web_search_options is not None and body.web_search_options is not False:
         left.add("web_search_options", "web_search_options")
     left.note(request)
     return Names(Wording(patterns=(), of_calls={}), (), places)
