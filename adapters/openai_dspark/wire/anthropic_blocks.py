@@ -39,8 +39,9 @@ class ToolUseBlock(Body):
 
 
 def _tag(value: Any) -> str | None:
+    """The tag of a branch: no field is called so, and errors' locations have both."""
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return kind if kind in BLOCKS else None
+    return f"<{kind}>" if kind in BLOCKS else None
 
 
 _ONLY = Discriminator(
@@ -49,7 +50,7 @@ _ONLY = Discriminator(
     custom_error_message=f"only blocks of these types can be read: {', '.join(BLOCKS)}",
 )
 
-Texts = str | list[Annotated[Annotated[TextBlock, Tag("text")], _ONLY]]
+Texts = str | list[Annotated[Annotated[TextBlock, Tag("<text>")], _ONLY]]
 
 
 class ToolResultBlock(Body):
@@ -63,10 +64,10 @@ class ToolResultBlock(Body):
 
 
 Block = Annotated[
-    Annotated[TextBlock, Tag("text")]
-    | Annotated[ThinkingBlock, Tag("thinking")]
-    | Annotated[ToolUseBlock, Tag("tool_use")]
-    | Annotated[ToolResultBlock, Tag("tool_result")],
+    Annotated[TextBlock, Tag("<text>")]
+    | Annotated[ThinkingBlock, Tag("<thinking>")]
+    | Annotated[ToolUseBlock, Tag("<tool_use>")]
+    | Annotated[ToolResultBlock, Tag("<tool_result>")],
     _ONLY,
 ]
 

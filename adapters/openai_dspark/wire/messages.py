@@ -79,17 +79,18 @@ class ToolMessage(Body):
 
 
 def _role(value: Any) -> str | None:
+    """The tag of a branch: no field is called so, and errors' locations have both."""
     role = value.get("role") if isinstance(value, dict) else getattr(value, "role", None)
     if role == "developer":
-        return "system"
-    return role if role in ROLES else None
+        return "<system>"
+    return f"<{role}>" if role in ROLES else None
 
 
 Message = Annotated[
-    Annotated[Instruction, Tag("system")]
-    | Annotated[UserMessage, Tag("user")]
-    | Annotated[AssistantMessage, Tag("assistant")]
-    | Annotated[ToolMessage, Tag("tool")],
+    Annotated[Instruction, Tag("<system>")]
+    | Annotated[UserMessage, Tag("<user>")]
+    | Annotated[AssistantMessage, Tag("<assistant>")]
+    | Annotated[ToolMessage, Tag("<tool>")],
     Discriminator(
         _role,
         custom_error_type="unknown_role",

@@ -109,20 +109,21 @@ class ReasoningItem(Body):
 
 
 def _kind(value: Any) -> str | None:
+    """The tag of a branch: no field is called so, and errors' locations have both."""
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     if kind is None:
-        return "message"
+        return "<message>"
     if kind == "custom_tool_call_output":
-        return "function_call_output"
-    return kind if kind in ITEMS else None
+        return "<function_call_output>"
+    return f"<{kind}>" if kind in ITEMS else None
 
 
 Item = Annotated[
-    Annotated[MessageItem, Tag("message")]
-    | Annotated[CallItem, Tag("function_call")]
-    | Annotated[CallOutputItem, Tag("function_call_output")]
-    | Annotated[CustomCallItem, Tag("custom_tool_call")]
-    | Annotated[ReasoningItem, Tag("reasoning")],
+    Annotated[MessageItem, Tag("<message>")]
+    | Annotated[CallItem, Tag("<function_call>")]
+    | Annotated[CallOutputItem, Tag("<function_call_output>")]
+    | Annotated[CustomCallItem, Tag("<custom_tool_call>")]
+    | Annotated[ReasoningItem, Tag("<reasoning>")],
     Discriminator(
         _kind,
         custom_error_type="unknown_item",

@@ -103,5 +103,13 @@ class ResponseAllowedChoice(Body):
     tools: list[ResponseAllowed] = Field(min_length=1, max_length=MAX_TOOLS)
 
 
-_Chosen = Annotated[ResponseNamedChoice | ResponseAllowedChoice, Field(discriminator="type")]
+_Chosen = Annotated[
+    Annotated[ResponseNamedChoice, Tag("<named>")]
+    | Annotated[ResponseAllowedChoice, Tag("<allowed>")],
+    Discriminator(
+        lambda value: {"<allowed_tools>": "<allowed>"}.get(
+            kind_of(value, ("function", "custom", "allowed_tools")), "<named>"
+        )
+    ),
+]
 ResponseToolChoice = Literal["none", "auto", "required"] | _Chosen

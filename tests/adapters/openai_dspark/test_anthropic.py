@@ -247,6 +247,11 @@ USE = {"type": "tool_use", "id": "1", "name": "look", "input": {}}
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": None}, "max_tokens"),
         ({"stop_sequences": [""]}, "stop_sequences[0]"),
+        (
+            {"messages": [{"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "a", "signature": 5}]}]},
+            "messages[0].content[0].signature",
+        ),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
         ({"tools": [{**LOOK, "input_schema": {"type": 5}}]}, "tools[0].input_schema"),
         ({"tools": [LOOK], "tool_choice": {"type": "tool", "name": "nothing"}},

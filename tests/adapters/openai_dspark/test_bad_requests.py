@@ -59,6 +59,7 @@ BAD = [
     ({"functions": [{"name": "f"}]}, "functions"),
     ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
     ({"web_search_options": {}}, "web_search_options"),
+    ({"messages": [{"role": "user", "user": "a"}]}, "messages[0].content"),
     ({"verbosity": "low"}, "verbosity"),
     ({"tools": [{"function": {"name": "f"}}]}, "tools[0].type"),
     ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
