@@ -48,7 +48,8 @@ def test_it_says_its_plan_serves_who_has_the_key_and_stops(
 ) -> None:
     trace = tmp_path / "trace.jsonl"
     process, said, url = start(
-        [*command, "--trace", str(trace), "--log-format", "json"], AGENTSPARK_API_KEY="a-long-key"
+        [*command, "--trace", str(trace), "--log-format", "json", "--leave-out-tools"],
+        AGENTSPARK_API_KEY="a-long-key",
     )
     try:
         for word in ("model", "device", "memory", "drafts", "scheduler", "cpu", "4096 tokens"):
@@ -57,6 +58,7 @@ def test_it_says_its_plan_serves_who_has_the_key_and_stops(
         assert httpx.get(f"{url}/v1/models").status_code == 401
         body = {
             "model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "secret"}],
+            "web_search_options": {},
         }  # fmt: skip
         with httpx.Client(headers={"authorization": "Bearer a-long-key"}, timeout=60) as client:
             assert client.get(f"{url}/v1/models").status_code == 200
@@ -69,6 +71,7 @@ def test_it_says_its_plan_serves_who_has_the_key_and_stops(
     assert "Stopped." in rest
     assert '"event": "request"' in rest
     assert '"status": 200' in rest
+    assert '"left_out_tools": ["web_search_options"]' in rest
     assert "secret" not in rest
     assert len(trace.read_text().splitlines()) == 1
 
