@@ -62,7 +62,7 @@ def whole_files(folder: Path, stale: Sequence[Path] = ()) -> Iterator[Path]:
     each file old or new, and at most one folder ``.writing-...``, which the next write removes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f"{_FOLDER}*"):
+    for left in leftovers(folder):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=_FOLDER) as name:
         temporary = Path(name)
@@ -75,6 +75,11 @@ def whole_files(folder: Path, stale: Sequence[Path] = ()) -> Iterator[Path]:
             path.unlink(missing_ok=True)
         for path in written:
             os.replace(path, folder / path.name)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What ``whole_files`` that were killed left in ``folder``: files that have no place yet."""
+    return list(folder.glob(f"{_FOLDER}*"))
 
 
 def sync(path: Path) -> None:

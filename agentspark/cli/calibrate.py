@@ -50,30 +50,32 @@ def calibrate(
     from agentspark.prompts.files import read_prompt_files
     from agentspark.prompts.spread import spread_over_kinds
     from agentspark.train.calibrate import calibrate as fit
+    from agentspark.train.drafter_lock import lock_drafter
 
     files = read_prompt_files(prompts)
     for sentence in files.describe():
         say(sentence)
-    weights = weights_digest(drafter)
     # Every other prompt is judged on: ordered by kind, so that both halves have as many of each.
     chosen = sorted(spread_over_kinds(files.prompts, limit, seed), key=lambda prompt: prompt.kind)
     config = engine_config(exact=Switch.ON, dtype=dtype, device=device)
-    with Engine.load(target, drafter=drafter, config=config) as engine, progress() as bar:
-        task = bar.add_task("calibrate", total=len(chosen))
-        fitting = _encoded(engine, chosen, max_tokens)
-        found = fit(
-            engine,
-            fitting,
-            max_tokens=max_tokens,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-        # What is known is shown before anything can be in the way of its being written.
-        out().print(_table(found))
-        say(_summary(found))
-        facts = {"target": target, "prompts": len(fitting), "max_tokens": max_tokens}
-        written = _write(found, drafter, weights, facts)
-        if costs:
-            written.append(engine.save_costs(drafter))
+    with lock_drafter(drafter, "agentspark calibrate"):
+        weights = weights_digest(drafter)
+        with Engine.load(target, drafter=drafter, config=config) as engine, progress() as bar:
+            task = bar.add_task("calibrate", total=len(chosen))
+            fitting = _encoded(engine, chosen, max_tokens)
+            found = fit(
+                engine,
+                fitting,
+                max_tokens=max_tokens,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+            # What is known is shown before anything can be in the way of its being written.
+            out().print(_table(found))
+            say(_summary(found))
+            facts = {"target": target, "prompts": len(fitting), "max_tokens": max_tokens}
+            written = _write(found, drafter, weights, facts)
+            if costs:
+                written.append(engine.save_costs(drafter))
     say("written: " + ", ".join(str(path) for path in written))
 
 

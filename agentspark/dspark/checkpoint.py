@@ -3,6 +3,12 @@
 Names are DeepSpec's. ``embed_tokens`` and ``lm_head`` are left out (they are the target's) and
 ignored where a file has them. ``draft_token_ids`` (int32, ``[V_draft]``, target ids) is ours and
 present where the draft vocabulary is pruned. Files of the speculators layout are read as well.
+
+Two files cannot take their places at once. So those that are written here name what belongs
+together (``config_id``, in the config and in the weights' metadata): a config beside weights of
+another one, which a kill may leave, is refused, and the same config beside older weights is what it
+says. Weights that another program wrote name nothing and are taken as they are, unless such a kill
+has left its traces beside them.
 """
 
 from __future__ import annotations
@@ -12,18 +18,20 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from agentspark.dspark.config import CONFIG_FILE, read_config
+from agentspark.dspark.config import CONFIG_FILE, DrafterConfig, parse_config, read_raw
 from agentspark.dspark.model import DraftModel, build_model
 from agentspark.dspark.speculators import draft_tokens
 from agentspark.errors import DrafterFormatError
-from agentspark.files import whole_files
+from agentspark.files import leftovers, whole_files
 
 WEIGHTS_FILE = "model.safetensors"
 DRAFT_TOKENS = "draft_token_ids"
+_ID = "config_id"
+_TRIES = 5
 _FROM_TARGET = ("embed_tokens.weight", "lm_head.weight", "verifier_lm_head.weight")
 
 
@@ -40,11 +48,23 @@ def drafter_tensors(model: DraftModel, dtype: torch.dtype = torch.bfloat16) -> d
 
 def save_drafter(model: DraftModel, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write the checkpoint; an interrupted write never leaves half a file under its name."""
-    text = json.dumps(model.config.to_json(), indent=2) + "\n"
+    config = model.config.to_json()
+    mark = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    text = json.dumps({**config, _ID: mark}, indent=2) + "\n"
     with whole_files(folder) as temporary:
-        tensors = drafter_tensors(model, dtype)
-        save_file(tensors, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        _write(drafter_tensors(model, dtype), temporary / WEIGHTS_FILE, mark)
         (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+def _write(tensors: dict[str, Tensor], path: Path, mark: str) -> None:
+    """Write the weights so that equal ones are equal files: metadata come in any order else."""
+    save_file(tensors, path, metadata={"format": "pt", _ID: mark})
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, separators=(",", ":")).encode().ljust(size))
 
 
 def load_drafter(
@@ -52,10 +72,10 @@ def load_drafter(
 ) -> DraftModel:
     """Read a checkpoint; the caller then checks it and calls ``attach_target``.
 
-    Raises ``DrafterFormatError`` for a missing, broken or incomplete file.
+    Raises ``DrafterFormatError`` for a missing, broken or incomplete file, and for a config and
+    weights that do not belong together.
     """
-    config = read_config(folder)
-    tensors = _read(folder / WEIGHTS_FILE)
+    config, tensors = _read_both(folder)
     for name in _FROM_TARGET:
         tensors.pop(name, None)
     tensors.pop("t2d", None)
@@ -90,6 +110,52 @@ def weights_digest(folder: Path) -> str:
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_both(folder: Path) -> tuple[DrafterConfig, dict[str, Tensor]]:
+    """The config and the weights of one drafter, also where another takes its place meanwhile."""
+    for _ in range(_TRIES):
+        seen = _stamps(folder)
+        raw = read_raw(folder)
+        mark = _mark(folder / WEIGHTS_FILE)
+        config, tensors = parse_config(raw), _read(folder / WEIGHTS_FILE)
+        if _stamps(folder) == seen:
+            break
+    other = raw.get(_ID) != mark and (mark is not None or _cut_off(folder))
+    if raw.get(_ID) is not None and other:
+        raise DrafterFormatError(
+            f"{CONFIG_FILE} and {WEIGHTS_FILE} in {folder} are of two drafters: one was taking the "
+            "other's place when it was cut off. Start the command again that wrote it, or copy "
+            "both files from where they came (a training's lie in its work folder)."
+        )
+    return config, tensors
+
+
+def _stamps(folder: Path) -> list[tuple[int, ...] | None]:
+    """What tells whether one of the two files was replaced."""
+    stamps: list[tuple[int, ...] | None] = []
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        try:
+            found = (folder / name).stat()
+        except OSError:
+            stamps.append(None)
+        else:
+            stamps.append((found.st_ino, found.st_mtime_ns, found.st_size))
+    return stamps
+
+
+def _cut_off(folder: Path) -> bool:
+    """Whether weights lie there that were to take the place of those that do."""
+    return any((left / WEIGHTS_FILE).exists() for left in leftovers(folder))
+
+
+def _mark(path: Path) -> str | None:
+    """The id of the config that weights were written with, if they name it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get(_ID)
+    except (SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 

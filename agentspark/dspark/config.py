@@ -252,6 +252,11 @@ def _dflash(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_config(folder: Path) -> DrafterConfig:
     """Read ``folder/config.json``."""
+    return parse_config(read_raw(folder))
+
+
+def read_raw(folder: Path) -> dict[str, Any]:
+    """Read ``folder/config.json`` as it stands, whatever its layout."""
     path = folder / CONFIG_FILE
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -265,4 +270,4 @@ def read_config(folder: Path) -> DrafterConfig:
         ) from error
     if not isinstance(raw, dict):
         raise DrafterFormatError(f"{path} holds no JSON object: fetch the drafter again.")
-    return parse_config(raw)
+    return raw

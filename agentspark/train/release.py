@@ -12,16 +12,24 @@ from agentspark.dspark.checkpoint import WEIGHTS_FILE
 from agentspark.dspark.config import CONFIG_FILE
 from agentspark.errors import TrainError
 from agentspark.files import whole_files
+from agentspark.train.drafter_lock import lock_drafter
+from agentspark.train.progress import Stage, silent_stage
 
 
-def release_drafter(trained: Path, out: Path, card: str) -> bool:
+def release_drafter(trained: Path, out: Path, card: str, stage: Stage = silent_stage) -> bool:
     """Copy the drafter in ``trained`` to ``out`` with its ``card``; tell if a calibration went.
 
     A calibration in ``out`` is of the weights that were there: it goes with its report and
     diagrams, unless the same drafter comes again, and the new one is simply uncalibrated. Raises
     ``TrainError`` with ``out`` as it was where there is no room; a kill never leaves half a file,
-    and the next call ends what was begun.
+    nor a config and weights of two drafters that are loaded, and the next call ends what was begun.
+    A calibration that is at work in ``out`` is waited for, which ``stage`` shows.
     """
+    with lock_drafter(out, "agentspark train", stage):
+        return _release(trained, out, card)
+
+
+def _release(trained: Path, out: Path, card: str) -> bool:
     files = [trained / name for name in (CONFIG_FILE, WEIGHTS_FILE)]
     try:
         changed = not all(_same(path, out / path.name) for path in files)

@@ -8,6 +8,7 @@ import shutil
 from agentspark.dspark.calibration import Bin, Reliability, Temperatures
 from agentspark.errors import TrainError
 from agentspark.train import calibrate, reliability
+from agentspark.train.drafter_lock import lock_drafter
 
 
 def test_a_drafter_is_calibrated_with_its_report(
@@ -78,6 +79,20 @@ def test_what_cannot_be_written_leaves_a_drafter_that_is_not_calibrated(
     assert cli(*args).code == 0
     assert len(list(folder.iterdir())) == len(before) + 4
     assert Temperatures.load(folder, 5) == found.temperatures
+
+
+def test_two_calibrations_of_one_drafter_do_not_run_at_once(
+    cli, jsonl, tiny_target_dir, tiny_drafter_dir, tmp_path
+):
+    folder = tmp_path / "drafter"
+    shutil.copytree(tiny_drafter_dir, folder)
+    prompts = jsonl("prompts.jsonl", {"id": "a", "prompt_token_ids": [1, 5]})
+    args = ("calibrate", "--drafter", folder, "--prompts", prompts, "--target", tiny_target_dir)
+    with lock_drafter(folder, "agentspark calibrate"):
+        said = cli(*args)
+    assert said.code == 1
+    assert "agentspark calibrate (process " in said.err
+    assert "wait until that has ended" in said.err
 
 
 def test_both_halves_have_prompts_of_every_kind(
