@@ -89,6 +89,9 @@ class StepRecord(_Part):
     ``parent`` is the ``id`` or name of what started this call. ``gap_ms`` is the time from the end
     of the run's previous call to the start of this one: tools, and the agent's own code.
 
+    ``provider`` and ``server`` (``host:port``) are who answered, where a server's client wrote the
+    record: as OpenTelemetry's GenAI conventions name it, or by the name of its software.
+
     ``prefill_ms`` runs from admission to the first token, ``ttft_ms`` is queue plus prefill,
     ``decode_ms`` runs from the first token to the last. ``reasoning_tokens`` are a part of
     ``completion_tokens``, ``None`` also where the model does not reason. ``rounds`` are target
@@ -114,6 +117,8 @@ class StepRecord(_Part):
     parent: str | None = None
     arm: str | None = None
     model: str
+    provider: str | None = None
+    server: str | None = None
     drafter: str | None = None
     options: Options = Options()
     sampling: Sampling | None = None

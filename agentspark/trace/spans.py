@@ -25,7 +25,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from agentspark.trace.record import StepRecord
+from agentspark.trace.record import Options, StepRecord
 from agentspark.trace.runs import run_label
 
 Attributes = dict[str, str | int | float | bool | Sequence[str] | Sequence[int]]
@@ -120,7 +120,7 @@ def _run_attributes(first: StepRecord) -> Attributes:
     return _known(
         {
             "gen_ai.operation.name": "invoke_agent",
-            "gen_ai.provider.name": "agentspark",
+            "gen_ai.provider.name": _provider(first),
             "gen_ai.agent.name": first.run,
             "gen_ai.conversation.id": _conversation(first),
             "agentspark.arm": first.arm,
@@ -133,7 +133,8 @@ def _call_attributes(call: StepRecord) -> Attributes:
     return _known(
         {
             "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "agentspark",
+            "gen_ai.provider.name": _provider(call),
+            **_address(call.server),
             "gen_ai.request.model": call.model,
             "gen_ai.request.temperature": sampling and sampling.temperature,
             "gen_ai.request.top_p": sampling and sampling.top_p,
@@ -156,6 +157,28 @@ def _call_attributes(call: StepRecord) -> Attributes:
             **{f"agentspark.options.{name}": getattr(call.options, name) for name in _OPTIONS},
         }
     )
+
+
+def _provider(call: StepRecord) -> str:
+    """Who answered, which the convention requires.
+
+    An engine's own record has its environment, a client's of agentspark's server its options. Any
+    other server is one that speaks OpenAI's API: the name stands for that, and the server's address
+    for the rest.
+    """
+    if call.provider is not None:
+        return call.provider
+    own = call.environment is not None or call.options != Options()
+    return "agentspark" if own else "openai"
+
+
+def _address(server: str | None) -> dict[str, object]:
+    if server is None:
+        return {}
+    host, _, port = server.rpartition(":")
+    if not port.isdecimal():
+        return {"server.address": server}
+    return {"server.address": host.strip("[]"), "server.port": int(port)}
 
 
 def _known(attributes: Mapping[str, object]) -> Attributes:

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from agentspark.cli.main import run
 from agentspark.errors import SpanExportError
 from agentspark.trace import StepRecord
+from agentspark.trace.environment import Environment
 from agentspark.trace.otlp import send
 from agentspark.trace.record import Failure, Options, Sampling
 from agentspark.trace.spans import spans_of
@@ -106,6 +107,22 @@ def test_attributes_are_those_of_the_convention_and_unknown_ones_are_left_out() 
         "agentspark.options.verify": "auto",
         "agentspark.options.exact": True,
     }
+
+
+def test_other_servers_calls_have_their_own_providers() -> None:
+    named = call(1, provider="vllm", server="127.0.0.1:8001", arm="accelerated")
+    v6 = call(2, provider="azure.ai.openai", server="[::1]:443", arm="accelerated")
+    unnamed = call(3, server="there", arm="accelerated")
+    own = call(4, arm="accelerated", environment=Environment(python="3", system="Linux"))
+    root, *spans = spans_of([named, v6, unnamed, own])
+    assert root.attributes["gen_ai.provider.name"] == "vllm"
+    names = ("gen_ai.provider.name", "server.address", "server.port")
+    assert [tuple(span.attributes.get(name) for name in names) for span in spans] == [
+        ("vllm", "127.0.0.1", 8001),
+        ("azure.ai.openai", "::1", 443),
+        ("openai", "there", None),  # the API that it speaks
+        ("agentspark", None, None),
+    ]
 
 
 def test_a_seed_of_any_size_is_sent(

@@ -19,6 +19,7 @@ from openai_dspark.client.llama_cpp import Timings, timings_of
 from openai_dspark.client.opening import brings
 from openai_dspark.client.order import Order
 from openai_dspark.client.said import Said, output_hash, prompt_hash
+from openai_dspark.client.server import Server
 from openai_dspark.wire.chat_chunk import ChatChunk
 from openai_dspark.wire.chat_reply import ChatCompletion
 from openai_dspark.wire.completion_reply import TextCompletion
@@ -37,6 +38,7 @@ class Account:
 
     def __init__(self, order: Order) -> None:
         self.labels = order.labels or Labels()
+        self.server: Server | None = None
         self._order = order
         self._started_at = datetime.now(UTC)
         self._began = self._last = time.perf_counter()
@@ -95,6 +97,8 @@ class Account:
             request_id=None if self._head is None else self._head.id,
             **_place(self.labels, own.run, own.step, own.arm),
             model=model,
+            provider=self._provider(timings),
+            server=None if self.server is None else self.server.address,
             drafter=own.drafter,
             options=self._options(body),
             sampling=_sampling(body),
@@ -107,6 +111,15 @@ class Account:
             output_hash=output_hash(self._said),
             error=None if error is None else _failure(error),
         )
+
+    def _provider(self, timings: Timings | None) -> str | None:
+        """Who answered, by what it alone says where it does not say its name."""
+        if self._metrics is not None and self._metrics.agentspark is not None:
+            return "agentspark"
+        named = None if self.server is None else self.server.provider(self._head)
+        if named is None and timings is not None:
+            return "llama_cpp"
+        return named
 
     def _options(self, body: dict[str, Any]) -> Options:
         """As the server obeyed them: agentspark's tells its arm, of others nothing is known."""

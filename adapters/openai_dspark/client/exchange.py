@@ -33,6 +33,7 @@ class Exchange:
     """
 
     def __init__(self, request: httpx.Request, body: Mapping[str, Any]) -> None:
+        self.url = request.url
         self._chat = request.url.path.endswith(_ENDPOINTS[0])
         self._responses = request.url.path.endswith(_ENDPOINTS[2])
         self._whole: list[bytes] | None = None if body.get("stream") else []

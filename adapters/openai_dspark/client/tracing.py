@@ -18,6 +18,7 @@ from agentspark.trace.recorder import Recorder
 from openai_dspark.client.account import Account, Generated
 from openai_dspark.client.exchange import Exchange
 from openai_dspark.client.order import LABEL_HEADERS, Ask, Order
+from openai_dspark.client.server import Server
 from openai_dspark.wire.recorded import RECORDED_HEADER
 
 _log = logging.getLogger(__name__)
@@ -88,11 +89,14 @@ class Tracing:
         request.headers["accept-encoding"] = "identity"
         return Exchange.of(request)
 
-    def begun(self, account: Account, response: httpx.Response) -> Traced:
-        """Record the call of ``account``, to which ``response`` begins; it takes its step now."""
+    def begun(self, account: Account, response: httpx.Response, url: httpx.URL) -> Traced:
+        """Record the call of ``account``, to which ``response`` begins; it takes its step now.
+
+        ``url`` is what was asked: a transport's response does not know that yet.
+        """
         account.labels = self._place(account.labels) or account.labels
         traced = Traced(account, None if self._recorder is None else self._recorder.mark)
-        traced.heard(response)
+        traced.heard(response, url)
         return traced
 
     def write(self, traced: Traced, error: BaseException | None) -> None:
@@ -118,8 +122,10 @@ class Traced:
         self.account = account
         self._mark = mark
 
-    def heard(self, response: httpx.Response) -> None:
+    def heard(self, response: httpx.Response, url: httpx.URL | None = None) -> None:
         """The head of the response: a server that writes the same file has recorded the call."""
+        if self.account is not None:
+            self.account.server = Server.of(url or response.request.url, response.headers)
         if self._mark is not None and response.headers.get(RECORDED_HEADER) == self._mark:
             self.account = None
 

@@ -81,7 +81,7 @@ class _Watch:
 
     def __init__(self, tracing: Tracing, exchange: Exchange, response: httpx.Response) -> None:
         self._tracing, self._exchange = tracing, exchange
-        self._traced: Traced | None = tracing.begun(exchange.account, response)
+        self._traced: Traced | None = tracing.begun(exchange.account, response, exchange.url)
 
     @contextmanager
     def failing(self) -> Iterator[None]:
