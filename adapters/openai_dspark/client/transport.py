@@ -39,8 +39,10 @@ class TracingTransport(httpx.BaseTransport):
         exchange = self._tracing.exchange(request)
         response = self._transport.handle_request(request)
         if exchange is not None and response.is_success:
-            watched = cast("httpx.SyncByteStream", response.stream)
-            response.stream = _Watched(watched, _Watch(self._tracing, exchange, response))
+            watch = _Watch(self._tracing, exchange, response)
+            if not watch.had(response):
+                watched = cast("httpx.SyncByteStream", response.stream)
+                response.stream = _Watched(watched, watch)
         return response
 
     def close(self) -> None:
@@ -66,8 +68,10 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
         exchange = self._tracing.exchange(request)
         response = await self._transport.handle_async_request(request)
         if exchange is not None and response.is_success:
-            watched = cast("httpx.AsyncByteStream", response.stream)
-            response.stream = _AsyncWatched(watched, _Watch(self._tracing, exchange, response))
+            watch = _Watch(self._tracing, exchange, response)
+            if not watch.had(response):
+                watched = cast("httpx.AsyncByteStream", response.stream)
+                response.stream = _AsyncWatched(watched, watch)
         return response
 
     async def aclose(self) -> None:
@@ -82,6 +86,16 @@ class _Watch:
     def __init__(self, tracing: Tracing, exchange: Exchange, response: httpx.Response) -> None:
         self._tracing, self._exchange = tracing, exchange
         self._traced: Traced | None = tracing.begun(exchange.account, response, exchange.url)
+
+    def had(self, response: httpx.Response) -> bool:
+        """Take in a body that was read already, whose stream nobody will read; tell if it was."""
+        try:
+            content = response.content
+        except httpx.ResponseNotRead:
+            return False
+        self.add(content)
+        self.end()
+        return True
 
     @contextmanager
     def failing(self) -> Iterator[None]:
