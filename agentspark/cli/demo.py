@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,16 @@ from agentspark.cli.arms import arm_options, in_turn
 from agentspark.cli.console import out as results
 from agentspark.cli.console import progress, say
 from agentspark.cli.extras import require
-from agentspark.cli.options import Drafter, Model, TraceTokens, drafter_name
+from agentspark.cli.options import (
+    Device,
+    Drafter,
+    DtypeOption,
+    Model,
+    Precision,
+    TraceTokens,
+    drafter_name,
+    dtype_name,
+)
 from agentspark.printable import printable
 from agentspark.trace.record import ARMS
 
@@ -31,6 +40,8 @@ def demo(
     files: Annotated[int, typer.Option(min=1, max=10, help="How many files the agent reads.")] = 6,
     out: Annotated[Path | None, typer.Option(help="Folder for traces/ and the report.")] = None,
     trace_tokens: TraceTokens = False,
+    dtype: DtypeOption = Precision.AUTO,
+    device: Device = None,
 ) -> None:
     """Let an agent read source code and report on it, with and without acceleration.
 
@@ -41,13 +52,21 @@ def demo(
     from agentspark.cli.code_reader import Limits
     from agentspark.cli.folder import own_folder
     from agentspark.cli.reporting import fresh_trace, show
+    from agentspark.config import EngineConfig
     from agentspark.report import compare_files
 
     source = folder or Path(__file__).parent.parent
+    config = EngineConfig(dtype=dtype_name(dtype), device=device)
     with own_folder(out, "demo") as target:
         trace = fresh_trace(target, "steps.jsonl")
         say(f"An agent reads {source} with {model}, once per arm, the arms taking turns.")
-        chats = {arm: _chat(arm, model, drafter_name(drafter), trace, trace_tokens) for arm in ARMS}
+        chats = {
+            arm: _chat(
+                arm, model=model, drafter=drafter_name(drafter), trace=str(trace),
+                trace_tokens=trace_tokens, engine_config=config,
+            )
+            for arm in ARMS
+        }  # fmt: skip
         report = run_both(source, chats, Limits(files=files))
         results().print(f"\nThe agent's report:\n{printable(report)}\n", markup=False)
         show(compare_files(trace, None, target, title=f"An agent reads {source.resolve().name}"))
@@ -84,16 +103,13 @@ def run_both(source: Path, chats: Mapping[Arm, ChatDSpark], limits: Limits) -> s
             chat.close()
 
 
-def _chat(arm: Arm, model: str, drafter: str | None, trace: Path, trace_tokens: bool) -> ChatDSpark:
+def _chat(arm: Arm, **settings: Any) -> ChatDSpark:
     from langchain_dspark import ChatDSpark
 
     options = arm_options(arm)
     return ChatDSpark(
-        model=model,
-        drafter=drafter,
         speculation=options.speculation,
         share_prefix=options.share_prefix,
-        trace=str(trace),
-        trace_tokens=trace_tokens,
         metadata={"agentspark_arm": arm},
+        **settings,
     )

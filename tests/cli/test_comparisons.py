@@ -164,7 +164,10 @@ def test_the_demo_runs_both_arms_and_shows_every_step(cli, tiny_target_dir, tmp_
     (source / "a.py").write_text("class Main:\n    def run(self):\n        return 1\n")
     (source / "b.py").write_text("x = 1\n")
     out = tmp_path / "out"
-    said = cli("demo", source, "--model", tiny_target_dir, "--out", out, "--trace-tokens")
+    args = ("demo", source, "--model", tiny_target_dir, "--out", out, "--trace-tokens")
+    said = cli(*args, "--device", "mars")
+    assert (said.code, said.err.split("error: ")[1][:13]) == (1, "device='mars'")
+    said = cli(*args, "--device", "cpu", "--dtype", "float32")
     assert said.code == 0, said.err
     found = report(out)
     names = ["plan", "read a.py", "ask about Main", "read b.py", "sum up"]
@@ -175,6 +178,9 @@ def test_the_demo_runs_both_arms_and_shows_every_step(cli, tiny_target_dir, tmp_
     assert found["arms"]["accelerated"]["cached_tokens"] > 0
     (trace,) = (out / "traces").glob("*.jsonl")
     assert all(r["prompt_token_ids"] and r["output_token_ids"] for r in read_jsonl(trace))
+    assert {(r["options"]["dtype"], r["options"]["device"]) for r in read_jsonl(trace)} == {
+        ("float32", "cpu")
+    }
 
 
 def test_a_demo_without_sources_says_so(cli, tmp_path):
