@@ -20,7 +20,9 @@ def adapt(options: TrainOptions, command: str) -> None:
         settings = replace(settings, replay_share=options.replay_share)
     if options.steps or options.minutes:
         settings = replace(settings, epochs=None)
-    outcome = adapt_drafter(options.config(), settings, rich_stages(err()), command=command)
+    outcome = adapt_drafter(
+        options.config(), settings, rich_stages(err()), command=command, tell=say
+    )
     for warning in outcome.warnings:
         say(warning)
     say(f"{outcome.steps} steps and {outcome.replayed} replayed responses")

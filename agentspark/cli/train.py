@@ -44,7 +44,7 @@ def _train(config: TrainConfig, data_licence: str | None) -> None:
     from agentspark.train.ranks import Ranks
 
     stages = rich_stages(err())
-    outcome = train_drafter(config, stages, command=_command(), data_licence=data_licence)
+    outcome = train_drafter(config, stages, command=_command(), data_licence=data_licence, tell=say)
     if not Ranks.from_environment().first:
         return
     for warning in outcome.warnings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentspark.cli.options import DtypeOption, Model, Precision, dtype_name, parse_numbers
+from agentspark.cli.options import Device, DtypeOption, Model, Precision, dtype_name, parse_numbers
 from agentspark.dspark.kinds import Backbone, Family, HeadType
 from agentspark.errors import ConfigError
 
@@ -114,6 +114,7 @@ class TrainOptions:
         bool, typer.Option("--online", help="Store no features; run the target at every step.")
     ] = False
     dtype: DtypeOption = Precision.AUTO
+    device: Device = None
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0
     data_licence: Annotated[
         str | None, typer.Option(help="Licence of the prompts, for the model card.")
@@ -162,7 +163,8 @@ class TrainOptions:
         )  # fmt: skip
         return TrainConfig(
             target=self.target, prompts=tuple(self.prompts or ()), out=self.folder,
-            data_from=self.data_from, init=self.init, shape=shape, optim=optim, data=data,
+            data_from=self.data_from, init=self.init, device=self.device, shape=shape, optim=optim,
+            data=data,
         )  # fmt: skip
 
 

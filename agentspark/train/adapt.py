@@ -6,11 +6,13 @@ import hashlib
 import math
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import torch
 
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
 from agentspark.dspark.check import target_fingerprint
@@ -20,7 +22,7 @@ from agentspark.errors import ConfigError, NotBetterError, TrainError
 from agentspark.models.modules import target_matrices
 from agentspark.models.target import Target, load_target
 from agentspark.train.build import check_given, initial_drafter, loaded_drafter
-from agentspark.train.card import adapted_card
+from agentspark.train.card import adapted_card, hardware_text
 from agentspark.train.config import OptimConfig, TrainConfig
 from agentspark.train.judge import Judgement, check_own_words, measure
 from agentspark.train.lock import lock_data, lock_run
@@ -88,25 +90,33 @@ class AdaptOutcome:
 
 
 def adapt_drafter(
-    config: TrainConfig, adapt: AdaptConfig, stage: Stage, *, command: str | None = None
+    config: TrainConfig,
+    adapt: AdaptConfig,
+    stage: Stage,
+    *,
+    command: str | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> AdaptOutcome:
     """Train ``config.init`` on traced steps and replay; write it to ``config.out`` if it wins.
 
     ``config.out`` may be the folder of ``config.init``. What is computed on the way lies in
-    ``config.out/work``, so that a killed run goes on. Raises ``NotBetterError`` where the adapted
-    drafter does not beat the initial one on held-out steps, with ``config.out`` as it was;
-    ``DrafterMismatchError``, ``DataError`` and ``TraceError`` before anything is computed, and
-    ``TrainError`` where another run is at work in ``config.out``.
+    ``config.out/work``, so that a killed run goes on; ``tell`` as in ``train_drafter``. Raises
+    ``NotBetterError`` where the adapted drafter does not beat the initial one on held-out steps,
+    with ``config.out`` as it was; ``DrafterMismatchError``, ``DataError`` and ``TraceError`` before
+    anything is computed, and ``TrainError`` where another run is at work in ``config.out``.
     """
     given = _read_given(config, adapt)
+    told: list[str] = []
     with lock_run(config.out / WORK_FOLDER):
-        return _adapt(config, adapt, given, stage, command)
+        outcome = _adapt(config, adapt, given, stage, command, tell or told.append)
+    return replace(outcome, warnings=(*told, *outcome.warnings))
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
     """What an adaptation is given, read and checked before anything is computed."""
 
+    ranks: Ranks
     target: Target
     init: Path
     model: DraftModel
@@ -116,7 +126,7 @@ class _Given:
 
 
 def _read_given(config: TrainConfig, adapt: AdaptConfig) -> _Given:
-    ranks = Ranks.from_environment()
+    ranks = Ranks.from_environment(config.device)
     if ranks.world > 1:
         raise ConfigError("an adaptation runs in one process: start it without torchrun.")
     if config.optim.prompt_anchors:
@@ -135,12 +145,13 @@ def _read_given(config: TrainConfig, adapt: AdaptConfig) -> _Given:
     files = [read_replay(path, target.spec.vocab_size, name) for path in adapt.replay]
     replay = [response for found, _ in files for response in found]
     notes = (*steps.notes, *(note for _, note in files if note is not None))
-    return _Given(target, init, model, steps, replay, notes)
+    return _Given(ranks, target, init, model, steps, replay, notes)
 
 
 def _adapt(
-    config: TrainConfig, adapt: AdaptConfig, given: _Given, stage: Stage, command: str | None
-) -> AdaptOutcome:
+    config: TrainConfig, adapt: AdaptConfig, given: _Given, stage: Stage, command: str | None,
+    tell: Callable[[str], None],
+) -> AdaptOutcome:  # fmt: skip
     target, init, model, steps = given.target, given.init, given.model, given.steps
     replayed, warnings = _replay(config, adapt, given, stage)
     everything = [*steps.responses, *replayed]
@@ -167,7 +178,7 @@ def _adapt(
     if (work / DRAFTER_FOLDER / WEIGHTS_FILE).exists():
         model = loaded_drafter(target, work / DRAFTER_FOLDER, target.spec.dtype)
     optim = _optim(config, adapt, len(parts.train))
-    trainer = Trainer(model, source, work, optim, config.data, split)
+    trainer = Trainer(model, source, work, optim, config.data, split, tell=tell)
     with stage("training") as advance:
         adapted = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
     plot_log(trainer.log.path)
@@ -180,7 +191,11 @@ def _adapt(
             f"{judgement.describe()}. Nothing was replaced; it "
             f"lies in {trainer.drafter}. Record more of the agent's work, or lower the rate."
         )
-    warnings = (*given.notes, *warnings, *_replace(config, init, judgement, trainer, command))
+    warnings = (
+        *given.notes,
+        *warnings,
+        *_replace(config, init, judgement, trainer, command, stage),
+    )
     return AdaptOutcome(config.out, judgement, len(traced), len(replayed) - lost, warnings)
 
 
@@ -204,7 +219,7 @@ def _replay(
     if config.prompts:
         work = config.out / WORK_FOLDER
         with lock_data(work, stage):
-            notes = answer_prompts(config, work, stage)
+            notes = answer_prompts(config, given.ranks, work, stage)
             found += read_given_answers(config, given.target, work)
     steps = given.steps
     taken = {response.id for response in steps.responses}
@@ -258,14 +273,18 @@ def _optim(config: TrainConfig, adapt: AdaptConfig, sequences: int) -> OptimConf
 
 
 def _replace(
-    config: TrainConfig, init: Path, judgement: Judgement, trainer: Trainer, command: str | None
+    config: TrainConfig, init: Path, judgement: Judgement, trainer: Trainer, command: str | None,
+    stage: Stage,
 ) -> tuple[str, ...]:  # fmt: skip
     """Write the drafter that won and what is known of it; return what the user should do."""
     calibrated = (init / CALIBRATION_FILE).exists()
     figures, steps = judgement.describe(), trainer.cursor.step
-    card = adapted_card(init, figures, steps, trainer.elapsed_s, command)
+    place = hardware_text(torch.get_num_threads(), str(trainer.columns.device))
+    card = adapted_card(
+        init, figures, steps, trainer.elapsed_s, command, place, notes=trainer.changes
+    )
     # What was measured is what the trainer wrote: with an average of the weights, that.
-    calibrated |= release_drafter(trainer.drafter, config.out, card)
+    calibrated |= release_drafter(trainer.drafter, config.out, card, stage)
     if not calibrated:
         return ()
     return (

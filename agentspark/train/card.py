@@ -40,10 +40,10 @@ class TrainingFacts:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def hardware_text(threads: int) -> str:
-    """Describe what trains here, as far as it is known: the GPU, else the processor."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def hardware_text(threads: int, device: str) -> str:
+    """Describe what trains here, as far as it is known: the GPU ``device``, or the processor."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -100,8 +100,17 @@ def _shares(values: Sequence[float | None]) -> str:
     return ", ".join(map(shown_figure, values if known else (None,)))
 
 
-def adapted_card(init: Path, figures: str, steps: int, seconds: float, command: str | None) -> str:
-    """Return the card of ``init``, if it has one, and what was done since.
+def adapted_card(
+    init: Path,
+    figures: str,
+    steps: int,
+    seconds: float,
+    command: str | None,
+    hardware: str,
+    *,
+    notes: Sequence[str] = (),
+) -> str:
+    """Return the card of ``init``, if it has one, and what was done since, ``notes`` on it last.
 
     That is told once, where a kill came when the card was written and the weights were not.
     """
@@ -112,9 +121,10 @@ def adapted_card(init: Path, figures: str, steps: int, seconds: float, command: 
     lines = [
         "## Adapted",
         f"- To traces of an agent's own work, {steps:,} steps, {seconds / 60.0:.1f} minutes on "
-        f"{hardware_text(torch.get_num_threads())}",
+        f"{hardware}",
         f"- Command: {f'`{command}`' if command else 'not recorded'}",
         f"- Measured: {figures}",
+        *(f"- {note}" for note in notes),
     ]
     section = "\n".join(lines)
     return f"{before.removesuffix(section).rstrip()}\n\n{section}\n"

@@ -213,6 +213,7 @@ class TrainConfig:
     """Everything ``agentspark train`` is told.
 
     ``data_from`` is another run's ``out``, whose responses and features are used (and completed).
+    ``device`` is where all is computed (``None``: on a GPU if there is one).
     """
 
     target: str | Path
@@ -220,6 +221,7 @@ class TrainConfig:
     out: Path
     data_from: Path | None = None
     init: Path | None = None
+    device: str | None = None
     shape: DrafterShape = field(default_factory=DrafterShape)
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)

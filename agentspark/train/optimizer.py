@@ -80,8 +80,10 @@ class MasterAdamW:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take a saved state and round its weights into the model.
 
-        The average begins with the weights where the state has none.
+        The average begins with the weights where the state has none. The decay of weights stays
+        the one that was given here.
         """
+        decay = self.adam.defaults["weight_decay"]
         with torch.no_grad():
             for name, master, param in zip(self.names, self.master, self.params, strict=True):
                 weight: Tensor = state["weights"][name]
@@ -92,3 +94,5 @@ class MasterAdamW:
                 for name, mean in zip(self.names, self.average, strict=True):
                     mean.copy_(found[name])
         self.adam.load_state_dict(state["adam"])
+        for group in self.adam.param_groups:
+            group["weight_decay"] = decay

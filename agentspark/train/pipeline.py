@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -64,11 +64,14 @@ def train_drafter(
     *,
     command: str | None = None,
     data_licence: str | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> TrainOutcome:
     """Regenerate, extract, train, measure, write the drafter and its card to ``config.out``.
 
     Everything on the way lies in ``config.out/work``; started again with the same settings it
-    goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays).
+    goes on from there. ``stage`` shows progress (``agentspark.train.progress`` has displays), and
+    ``tell`` is called at the start with what a user should know of a run that goes on; without it
+    that stands among the warnings.
     Under ``torchrun`` the training is shared by all processes, and the first one does the rest.
     Raises ``ConfigError`` where ``config.data_from`` is no run's, and ``TrainError`` where another
     run is at work in ``config.out``; where one still completes data that both use, it is waited
@@ -80,22 +83,26 @@ def train_drafter(
             f"data_from={data} is no folder of a training (there is no {WORK_FOLDER} in it): give "
             "the out of another run."
         )
-    ranks = Ranks.from_environment()
+    ranks = Ranks.from_environment(config.device)
     with ranks.together():
         if _begun(config) is None:
             check_init(config)
         with lock_run(config.out / WORK_FOLDER) if ranks.first else nullcontext():
             shown = stage if ranks.first else silent_stage
-            return _train(config, shown, ranks, command, data_licence)
+            told: list[str] = []
+            say = tell if tell is not None and ranks.first else told.append
+            outcome = _train(config, shown, ranks, command, data_licence, say)
+            return replace(outcome, warnings=(*told, *outcome.warnings))
 
 
 def _train(
-    config: TrainConfig, stage: Stage, ranks: Ranks, command: str | None, data_licence: str | None
-) -> TrainOutcome:
+    config: TrainConfig, stage: Stage, ranks: Ranks, command: str | None,
+    data_licence: str | None, tell: Callable[[str], None],
+) -> TrainOutcome:  # fmt: skip
     work = config.out / WORK_FOLDER
     given = (config.data_from or config.out) / WORK_FOLDER
     with lock_data(given, stage) if ranks.first else nullcontext():
-        warnings = answer_prompts(config, given, stage) if ranks.first else ()
+        warnings = answer_prompts(config, ranks, given, stage) if ranks.first else ()
         ranks.wait()
         dtype = ranks.dtype(config.optim.dtype)
         target = load_target(config.target, dtype=dtype, device=ranks.device)
@@ -117,8 +124,9 @@ def _train(
         warnings = (*warnings, f"{short} responses of a single token have nothing to learn from.")
     warnings = (*warnings, *_unused(config, source, len(responses), given / FEATURES_FOLDER))
     trainer = Trainer(
-        model, source, work, config.optim, config.data, ranks=ranks, init=_start(config, target)
-    )
+        model, source, work, config.optim, config.data, ranks=ranks, init=_start(config, target),
+        tell=tell,
+    )  # fmt: skip
     with stage("training") as advance:
         tau = trainer.run(lambda share, numbers: advance(share, 1.0, numbers))
     held_out = len(trainer.split.held_out)
@@ -135,13 +143,14 @@ def _train(
         anchors=trainer.anchors,
         batch=trainer.batch,
         hours=trainer.elapsed_s / 3600.0,
-        hardware=hardware_text(torch.get_num_threads()),
+        hardware=hardware_text(torch.get_num_threads(), ranks.device),
         command=command,
         tau=tau,
         held_out=held_out,
-        notes=warnings,
+        notes=(*warnings, *trainer.changes),
     )
-    if release_drafter(trainer.drafter, config.out, card_text(model.config, config.optim, facts)):
+    card = card_text(model.config, config.optim, facts)
+    if release_drafter(trainer.drafter, config.out, card, stage):
         # Said here and not on the card, as it ends with the next calibration.
         warnings = (*warnings, "Its confidence is no longer calibrated: run agentspark calibrate.")
     return TrainOutcome(config.out, tau, len(responses), held_out, warnings)
@@ -167,14 +176,17 @@ def _unused(
     return notes
 
 
-def answer_prompts(config: TrainConfig, work: Path, stage: Stage) -> tuple[str, ...]:
+def answer_prompts(config: TrainConfig, ranks: Ranks, work: Path, stage: Stage) -> tuple[str, ...]:
     """Let the target answer what is not answered yet; return what the user should know."""
     files, left_out = read_prompt_files(config.prompts), LeftOut()
     # Files are often sorted by source; a part of them should be a sample of all of them.
     random.Random(config.optim.seed).shuffle(files.prompts)
     path = work / RESPONSES_FILE
     engine_config = EngineConfig(
-        exact=False, max_requests=config.data.concurrency, dtype=config.optim.dtype
+        exact=False,
+        max_requests=config.data.concurrency,
+        dtype=config.optim.dtype,
+        device=ranks.device,
     )
     with (
         stage("responses") as advance,

@@ -38,28 +38,38 @@ def _others_there() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among ``world`` ones; ``local`` is its number on this machine."""
+    """This process among ``world`` ones; ``local`` is its number on this machine.
+
+    ``asked`` is the device that was asked for (``None``: GPUs if there are any).
+    """
 
     rank: int = 0
     world: int = 1
     local: int = 0
+    asked: str | None = None
 
     @classmethod
-    def from_environment(cls) -> Ranks:
+    def from_environment(cls, device: str | None = None) -> Ranks:
         """Read what ``torchrun`` says; one process where it says nothing.
 
-        Raises ``ConfigError`` for numbers that cannot be.
+        Raises ``ConfigError`` for numbers that cannot be, and where several processes are asked to
+        share the one GPU of ``device``.
         """
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         given = [os.environ.get(name) for name in names]
         if given[1] is None:
-            return cls()
+            return cls(asked=device)
         try:
             rank, world, local = (int(value or "") for value in given)
         except ValueError as error:
             told = ", ".join(f"{n}={v}" for n, v in zip(names, given, strict=True))
             raise ConfigError(f"{told} make no ranks: start training with torchrun.") from error
-        return cls(rank, world, local)
+        if world > 1 and device is not None and ":" in device:
+            raise ConfigError(
+                f"device={device!r} is one for all {world} processes: use 'cuda', where each takes "
+                "its own, or 'cpu'."
+            )
+        return cls(rank, world, local, device)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -67,7 +77,12 @@ class Ranks:
         if self.world == 1:
             yield
             return
-        on_cuda = torch.cuda.is_available()
+        on_cuda = self.device.startswith("cuda")
+        if on_cuda and not self.local < torch.cuda.device_count():
+            raise ConfigError(
+                f"process {self.local} of this machine has no GPU ({torch.cuda.device_count()} are "
+                "found): start as many as there are, or use device 'cpu'."
+            )
         if on_cuda:
             torch.cuda.set_device(self.local)
         dist.init_process_group("nccl" if on_cuda else "gloo", timeout=_PATIENCE)
@@ -83,8 +98,9 @@ class Ranks:
 
     @property
     def device(self) -> str:
-        """Where this process computes."""
-        return f"cuda:{self.local}" if torch.cuda.is_available() else "cpu"
+        """Where this process computes; whether that is there is for those to say who load."""
+        device = self.asked or ("cuda" if torch.cuda.is_available() else "cpu")
+        return f"cuda:{self.local}" if device == "cuda" else device
 
     def dtype(self, asked: Dtype | None) -> torch.dtype:
         """What this process computes in: what is asked for, or as engines choose it here."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -30,6 +31,7 @@ from agentspark.train.optimizer import MasterAdamW
 from agentspark.train.ranks import Ranks
 from agentspark.train.rows import Example, Rows
 from agentspark.train.runlog import RunLog
+from agentspark.train.settings import changed_settings, settings_of
 from agentspark.train.source import ExampleSource, Splitter, split_source
 from agentspark.train.state import STATE_FILE, RunState, load_state, save_state
 
@@ -55,16 +57,22 @@ class Trainer:
     ``split`` says what is trained and what is measured on (``None``: ``split_source``). Among
     several ``ranks``, each trains on ``sequences_per_step`` sequences and the first one writes.
     ``init`` is the digest of the weights that ``model`` begins with, where they were given: a run
-    that began with others is not gone on with (``TrainError``).
+    that began with others is not gone on with (``TrainError``). ``tell`` is called with what the
+    user should know of a run that goes on, a sentence each; ``changes`` are the settings that
+    changed since it began, for its card.
     """
 
     def __init__(
         self, model: DraftModel, source: ExampleSource, folder: Path,
         optim: OptimConfig, data: DataConfig, split: Splitter | None = None,
         ranks: Ranks | None = None, init: str | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         self.model, self.source, self.folder = model, source, folder
         self.drafter, self.init = folder / DRAFTER_FOLDER, init
+        self.tell = tell or (lambda sentence: None)
+        self.changes: list[str] = []
+        self._broken: str | None = None
         self.config, self.data = optim, data
         self.columns = column_map(model).to(model.backbone.fc.weight.device)
         self.optimizer = MasterAdamW(
@@ -86,6 +94,38 @@ class Trainer:
         state = load_state(self.folder / STATE_FILE)
         if state is None:
             return
+        self._check_own(state)
+        changes = []
+        if state.settings is not None:
+            changes = changed_settings(state.settings, self._settings(), state.cursor.step)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.cursor, self.elapsed_s = state.cursor, state.elapsed_s
+        self.anchors, self.init = state.anchors, state.init
+        self.changes, self._broken = [*state.changes], state.broken
+        self.log.write("resumed", step=self.cursor.step, elapsed_s=self.elapsed_s)
+        if state.broken is not None:
+            self.log.write("broken state", step=self.cursor.step, why=state.broken)
+            self.tell(
+                f"The state saved last in {self.folder} cannot be read ({state.broken}): the run "
+                f"goes on from the one before it, at step {self.cursor.step}. Has the disk faults?"
+            )
+        if self.progress < 1.0:
+            self._take_changes(changes)
+        else:
+            self.tell(
+                f"This run has ended before, at step {self.cursor.step}: nothing is trained. It "
+                "goes on with more steps or minutes."
+            )
+
+    def _take_changes(self, changes: Sequence[str]) -> None:
+        """Note and tell settings that are others from here on."""
+        for change in changes:
+            self.log.write("changed", step=self.cursor.step, what=change)
+            self.tell(change)
+        self.changes += changes
+
+    def _check_own(self, state: RunState) -> None:
+        """Raise ``TrainError`` for the state of a run that this one cannot go on with."""
         if not _same_drafter(state.drafter, self.model.config) or state.seed != self.config.seed:
             raise TrainError(
                 f"{self.folder} holds a run of another drafter or seed: give the settings it "
@@ -119,10 +159,9 @@ class Trainer:
                 "given: give the prompts it was started with (more may come beside them), or "
                 "another folder."
             )
-        self.optimizer.load_state_dict(state.optimizer)
-        self.cursor, self.elapsed_s = state.cursor, state.elapsed_s
-        self.anchors, self.init = state.anchors, state.init
-        self.log.write("resumed", step=self.cursor.step, elapsed_s=self.elapsed_s)
+
+    def _settings(self) -> dict[str, Any]:
+        return settings_of(self.config, self.data, self.batch)
 
     def _sequences(self, count: int) -> str:
         """A digest of which sequences the first ``count`` to train on are."""
@@ -165,6 +204,12 @@ class Trainer:
             raise TrainError(
                 "there is no response of two tokens or more to train on: give more prompts, or "
                 "let answers be longer (max_tokens)."
+            )
+        if self.ranks.agree(self.cursor.step) != self.cursor.step:
+            raise TrainError(
+                f"this process goes on from step {self.cursor.step} and the first one does not: a "
+                f"state in {self.folder} cannot be read by all of them. See to the disk, and start "
+                "again."
             )
         meter = Meter(self.model.config.block_size)
         saved = measured = self.elapsed_s
@@ -304,9 +349,13 @@ class Trainer:
                 sequences=self._sequences(self.cursor.size),
                 draft_tokens=self._draft_tokens(),
                 dtype=self._dtype,
+                settings=self._settings(),
+                changes=self.changes,
+                broken=self._broken,
             ),
             self.folder / STATE_FILE,
         )
+        self._broken = None
         try:
             with self.optimizer.written():
                 save_drafter(self.model, self.drafter)

@@ -70,6 +70,9 @@ def test_options_that_cannot_be_are_named(cli, jsonl, tiny_target_dir, tmp_path)
     args = ("train", "--prompts", prompts, "--model", tiny_target_dir, "--out", tmp_path / "out")
     said = cli(*args, "--steps", 0)
     assert (said.code, said.err[:14]) == (1, "error: steps=0")
+    said = cli(*args, "--device", "mars")
+    assert said.code == 1
+    assert "error: device='mars' is unknown" in said.err
     assert cli(*args, "--head", "other").code == 2
     assert cli(*args, "--temperatures", "0;1").code == 2
     for size in ("inf", "nan", "0"):

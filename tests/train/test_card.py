@@ -36,10 +36,13 @@ def test_a_step_is_that_of_all_processes():
 
 def test_an_adaptation_that_was_killed_while_it_was_written_is_told_once(tmp_path: Path):
     (tmp_path / "README.md").write_bytes(b"# A drafter, \xff\n")  # as others may have written it
-    first = adapted_card(tmp_path, "1.2 before, 1.4 after", 20, 90.0, "agentspark train")
+    first = adapted_card(tmp_path, "1.2 before, 1.4 after", 20, 90.0, "agentspark train", "a CPU")
     assert first.startswith("# A drafter, \ufffd\n\n## Adapted\n- To traces")
     (tmp_path / "README.md").write_text(first)
-    assert adapted_card(tmp_path, "1.2 before, 1.4 after", 20, 90.0, "agentspark train") == first
-    more = adapted_card(tmp_path, "1.4 before, 1.5 after", 20, 60.0, "agentspark train")
+    assert (
+        adapted_card(tmp_path, "1.2 before, 1.4 after", 20, 90.0, "agentspark train", "a CPU")
+        == first
+    )
+    more = adapted_card(tmp_path, "1.4 before, 1.5 after", 20, 60.0, "agentspark train", "a CPU")
     assert more.startswith(first)
     assert more.count("## Adapted") == 2

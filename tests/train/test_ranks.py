@@ -101,6 +101,25 @@ def test_ranks_that_cannot_be_are_named(monkeypatch):
         Ranks.from_environment()
 
 
+def test_the_device_that_is_asked_for_is_computed_on(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    places = [Ranks(1, 2, 1, asked).device for asked in (None, "cuda", "cpu")]
+    assert places == ["cuda:1", "cuda:1", "cpu"]
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert Ranks.from_environment("cuda:3").device == "cuda:3"
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    assert Ranks.from_environment("cpu").device == "cpu"
+    with pytest.raises(ConfigError, match="'cuda:3' is one for all 2 processes"):
+        Ranks.from_environment("cuda:3")
+
+
+def test_a_process_without_a_gpu_of_its_own_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="process 1 of this machine has no GPU"):
+        Ranks(1, 2, 1, "cuda").together().__enter__()
+
+
 def test_a_process_that_lost_another_saves_though_it_is_told_to_end_meanwhile(
     store, tmp_path: Path, monkeypatch
 ):
