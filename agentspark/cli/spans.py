@@ -28,12 +28,23 @@ def spans(
     it has grown.
     """
     require("otel", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+    from agentspark.report.format import named
     from agentspark.trace.otlp import send
     from agentspark.trace.reader import read_traces
     from agentspark.trace.spans import spans_of
 
     files = read_traces(traces)
     # Runs of different files may only share a name; and a file's ids must not depend on the others.
-    made = [span for file in files for span in spans_of(file.records, service=service)]
+    made, seen = [], set[str]()
+    for file in files:
+        fresh = {record.id: record for record in file.records if record.id not in seen}
+        made += spans_of(fresh.values(), service=service)
+        seen |= fresh.keys()
+        if file.torn_lines:
+            cut = named(len(file.torn_lines), "line")
+            say(f"{file.path} has {cut} cut short: the calls behind are lost.")
+    if not made:
+        say("The files hold no calls: nothing was sent.")
+        return
     send(made, endpoint)
-    say(f"Sent {len(made)} spans of {sum(len(file.records) for file in files)} calls.")
+    say(f"Sent {len(made)} spans of {len(seen)} calls.")

@@ -38,14 +38,16 @@ def compare_files(
 
     Of two files the first is the baseline and the second the accelerated arm, whatever arm their
     records name, so that any two settings can be compared. Raises ``PairingError`` where the
-    files are in the wrong order or do not match, ``TraceError`` where one cannot be read.
+    files are in the wrong order, hold the same calls or do not match, ``TraceError`` where one
+    cannot be read.
     """
     files = [read_trace(path) for path in (baseline, accelerated) if path is not None]
+    notes = _each_once(files)
     records = files[0].records
     if len(files) > 1:
         _check_order(*files)
         records = [*_in_arm(records, "baseline"), *_in_arm(files[1].records, "accelerated")]
-    return _compare(records, files, out_dir, title, prices)
+    return _compare(records, files, out_dir, title, prices, notes)
 
 
 def compare_script(
@@ -93,8 +95,10 @@ def _compare(
     out_dir: str | Path,
     title: str,
     prices: PriceTable | None,
+    notes: Sequence[Note] = (),
 ) -> Comparison:
-    summary = summarize(records, title=title, prices=prices, notes=torn_notes(files))
+    told = [*torn_notes(files), *notes]
+    summary = summarize(records, title=title, prices=prices, notes=told)
     return Comparison(summary, write_summary(summary, out_dir))
 
 
@@ -108,6 +112,28 @@ def torn_notes(files: Iterable[TraceFile]) -> list[Note]:
         for file in files
         if file.torn_lines
     ]
+
+
+def _each_once(files: Iterable[TraceFile]) -> list[Note]:
+    """Leave out what a file holds again, as where one was joined to another; warn of it.
+
+    A call has an id of its own, so counting it twice would make chance look certain.
+    """
+    notes = []
+    for file in files:
+        once: dict[str, StepRecord] = {}
+        for record in file.records:
+            once.setdefault(record.id, record)
+        repeated = len(file.records) - len(once)
+        if repeated:
+            file.records = list(once.values())
+            notes.append(
+                warning(
+                    f"{file.path.name} holds {named(repeated, 'call')} more than once; each is "
+                    "counted once."
+                )
+            )
+    return notes
 
 
 def _check_order(baseline: TraceFile, accelerated: TraceFile) -> None:
@@ -125,6 +151,13 @@ def _check_order(baseline: TraceFile, accelerated: TraceFile) -> None:
             raise PairingError(
                 f"{file.path} holds both arms. Give it alone to compare the arms in it."
             )
+    shared = {record.id for record in baseline.records} & {r.id for r in accelerated.records}
+    if shared:
+        raise PairingError(
+            f"{baseline.path} and {accelerated.path} hold {named(len(shared), 'call')} that "
+            f"{'is' if len(shared) == 1 else 'are'} the same, and a call belongs to one arm. Give "
+            "a file for each arm."
+        )
 
 
 def _in_arm(records: Iterable[StepRecord], arm: Arm) -> list[StepRecord]:

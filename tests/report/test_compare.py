@@ -263,3 +263,24 @@ def test_a_torn_line_is_told(tmp_path, make_run, write_trace):
 
     assert done.summary.notes[0].text.startswith("b.jsonl has 1 line cut short")
     assert done.summary.counts.pairs == 3
+
+
+def test_what_a_file_holds_twice_is_counted_once_and_told(tmp_path, make_both, write_trace):
+    records = make_both()
+    plain = compare_files(write_trace("both.jsonl", records), None, tmp_path / "out").summary
+    joined = write_trace("joined.jsonl", [*records, *records[:2]])
+    found = compare_files(joined, None, tmp_path / "again").summary
+    assert (found.arms, found.steps) == (plain.arms, plain.steps)
+    assert "joined.jsonl holds 2 calls more than once" in " ".join(n.text for n in found.notes)
+
+
+def test_a_call_is_of_one_arm_only(tmp_path, make_run, write_trace):
+    records = make_run("baseline")
+    file = write_trace("one.jsonl", records)
+    other = write_trace("other.jsonl", [records[0]])
+    for second, words in (
+        (file, f"hold {len(records)} calls that are"),
+        (other, "hold 1 call that"),
+    ):
+        with pytest.raises(PairingError, match=words):
+            compare_files(file, second, tmp_path / "out")

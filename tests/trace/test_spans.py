@@ -216,6 +216,25 @@ def test_runs_of_several_files_stay_apart_though_they_have_one_name(
     assert sent[0].keys() == sent[1].keys() > sent[2].keys()
 
 
+def test_a_call_that_is_given_twice_is_sent_once_and_what_is_lost_is_told(
+    collector: Collector, trace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = trace.with_name("copy.jsonl")
+    copy.write_bytes(trace.read_bytes() * 2 + b'{"schema_version":1,"id"')
+    assert run(["spans", str(trace), str(copy), "--endpoint", collector.url]) == 0
+    said = capsys.readouterr().err
+    assert "Sent 3 spans of 2 calls." in said
+    assert "copy.jsonl has 1 line cut short" in said
+
+
+def test_files_without_calls_send_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    assert run(["spans", str(tmp_path / "empty.jsonl"), "--endpoint", "http://127.0.0.1:9"]) == 0
+    assert "The files hold no calls" in capsys.readouterr().err
+
+
 def test_many_spans_go_in_batches(collector: Collector) -> None:
     send(spans_of(call(1, id=str(n)) for n in range(600)), collector.url)
     assert len(collector.requests) == 2
