@@ -213,6 +213,7 @@ _CHECKS = (
 )
 _MUST_AGREE: dict[str, Callable[[StepRecord], object]] = {
     "model": lambda record: record.model,
+    "what answered": lambda record: record.answered_by,
     "data type": _settings_value("dtype"),
     "device": _settings_value("device"),
     "exact mode": _settings_value("exact"),

@@ -162,6 +162,15 @@ class StepRecord(_Part):
         return (self.completion_tokens - 1) / self.rounds
 
     @property
+    def answered_by(self) -> str | None:
+        """``provider``, also of agentspark's own records; ``None`` is a server that names nothing.
+
+        An engine's record has its environment, a client's of agentspark's server its options.
+        """
+        own = self.environment is not None or self.options != Options()
+        return self.provider or ("agentspark" if own else None)
+
+    @property
     def started_unix(self) -> float:
         """Wall clock at submission, unix seconds."""
         return self.started_at.timestamp()

@@ -25,7 +25,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from agentspark.trace.record import Options, StepRecord
+from agentspark.trace.record import StepRecord
 from agentspark.trace.runs import run_label
 
 Attributes = dict[str, str | int | float | bool | Sequence[str] | Sequence[int]]
@@ -162,14 +162,10 @@ def _call_attributes(call: StepRecord) -> Attributes:
 def _provider(call: StepRecord) -> str:
     """Who answered, which the convention requires.
 
-    An engine's own record has its environment, a client's of agentspark's server its options. Any
-    other server is one that speaks OpenAI's API: the name stands for that, and the server's address
-    for the rest.
+    A server that does not say what it is speaks OpenAI's API: the name stands for that, and the
+    server's address for the rest.
     """
-    if call.provider is not None:
-        return call.provider
-    own = call.environment is not None or call.options != Options()
-    return "agentspark" if own else "openai"
+    return call.answered_by or "openai"
 
 
 def _address(server: str | None) -> dict[str, object]:

@@ -155,6 +155,10 @@ def test_nothing_that_succeeded(make_both):
     ("changed", "words"),
     [
         ({"model": "other"}, "differ in model (baseline: other; accelerated: smollm2)"),
+        (
+            {"provider": "vllm"},
+            "differ in what answered (baseline: vllm; accelerated: agentspark), which the speed-up",
+        ),
         ({"draft_tokens": 5}, "not plain decoding: 4 steps"),
         ({"cached_tokens": 50}, "The baseline reused cached prompt tokens in 4 steps"),
         ({"prompt_hash": "0"}, "The arms were asked different things in 4 steps"),
