@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from agentspark.config import Dtype
 from agentspark.dspark.kinds import KINDS, Backbone, Family, HeadType
 from agentspark.errors import ConfigError
+from agentspark.sampling.params import SamplingParams
 from agentspark.train.loss import LossWeights
 
 
@@ -148,6 +150,12 @@ class OptimConfig:
             self, "steps", "minutes", "sequences_per_step", "anchors_per_sequence", "lr", "clip",
             "checkpoint_every_s", "evaluate_every_s", "log_every",
         )  # fmt: skip
+        if not math.isfinite(self.lr):
+            raise ConfigError(f"lr={self.lr} cannot be used: give a number above 0.")
+        if not 0.0 <= self.weight_decay < math.inf:
+            raise ConfigError(
+                f"weight_decay={self.weight_decay} cannot be used: give a number from 0."
+            )
         if self.prompt_anchors < 0:
             raise ConfigError(
                 f"prompt_anchors={self.prompt_anchors} cannot be used: give a number from 0."
@@ -183,13 +191,15 @@ class DataConfig:
     online: bool = False
 
     def __post_init__(self) -> None:
-        """Reject values that cannot be (``ConfigError``)."""
+        """Reject values that cannot be (``ConfigError``, or of a temperature its own error)."""
         _positive(
             self, "max_responses", "samples", "max_tokens", "max_prompt_tokens", "held_out_every",
             "max_disk_bytes",
         )  # fmt: skip
-        if not self.temperatures or min(self.temperatures) < 0.0:
-            raise ConfigError("temperatures must be one or more numbers from 0.")
+        if not self.temperatures:
+            raise ConfigError("there are no temperatures to answer at: give one or more.")
+        for temperature in self.temperatures:
+            SamplingParams(temperature=temperature).validate()
         if self.samples > 1 and not any(self.temperatures):
             raise ConfigError(
                 f"samples={self.samples} cannot be used with temperature 0 alone, which gives the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
-from agentspark.errors import ConfigError
+from agentspark.errors import ConfigError, InvalidRequestError
 from agentspark.prompts.prompt import Prompt
-from agentspark.train.config import DataConfig
+from agentspark.train.config import DataConfig, OptimConfig
 from agentspark.train.regenerate import regenerate
 from agentspark.train.responses import prompt_id, read_responses, sample_id
 from agentspark.train.source import is_held_out
@@ -96,3 +97,17 @@ def test_equal_answers_are_not_asked_for() -> None:
     with pytest.raises(ConfigError, match="samples=0"):
         replace(DATA, samples=0)
     assert replace(DATA, temperatures=(0.0,), samples=1).sample_temperatures(3) == [0.0]
+
+
+@pytest.mark.parametrize("wrong", [-0.1, math.nan, math.inf])
+def test_temperatures_that_cannot_be_are_told_at_once(wrong: float):
+    with pytest.raises(InvalidRequestError, match="temperature="):
+        DataConfig(temperatures=(0.0, wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("lr", math.inf), ("lr", math.nan), ("weight_decay", -1.0)]
+)
+def test_rates_that_lead_nowhere_are_told_at_once(name: str, wrong: float):
+    with pytest.raises(ConfigError, match=f"{name}="):
+        OptimConfig(**{name: wrong})
