@@ -76,8 +76,9 @@ def save_state(state: RunState, path: Path) -> None:
     before = path.with_name(BEFORE_FILE)
     try:
         remove_leftovers(path.parent)
-        if state.broken is None and path.exists():
-            before.unlink(missing_ok=True)  # so that there are never three, as disks are small
+        if state.broken is None:
+            # So that there are never three, as disks are small, nor one of a run that was given up.
+            before.unlink(missing_ok=True)
         with whole_file(path) as temporary:
             with temporary.open("wb") as handle:
                 torch.save(content, handle)

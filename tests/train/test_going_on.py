@@ -91,6 +91,14 @@ def test_where_both_states_are_broken_it_is_said_what_is_left(store, tmp_path: P
         told(store, folder)
 
 
+def test_a_run_that_begins_anew_keeps_nothing_of_the_one_before_it(store, tmp_path: Path):
+    folder = tmp_path / "run"
+    stopped(store, folder)
+    (folder / "state.pt").unlink()
+    make(store, folder).save()
+    assert not (folder / "state-before.pt").exists()
+
+
 def test_a_file_system_without_links_keeps_one_state(store, tmp_path: Path, monkeypatch):
     def refuse(*args):
         raise PermissionError(1, "Operation not permitted")
