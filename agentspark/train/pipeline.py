@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from agentspark.config import EngineConfig
-from agentspark.drafting.loading import fingerprint_of
+from agentspark.drafting.loading import AUTO, fingerprint_of
 from agentspark.dspark.checkpoint import WEIGHTS_FILE, weights_digest
 from agentspark.dspark.model import DraftModel
 from agentspark.engine.engine import Engine
@@ -87,6 +87,8 @@ def train_drafter(
     with ranks.together():
         if _begun(config) is None:
             check_init(config)
+        elif config.init is not None and str(config.init) != AUTO and not _own_init(config):
+            weights_digest(config.init)  # that it is there, which is asked of it in the end
         with lock_run(config.out / WORK_FOLDER) if ranks.first else nullcontext():
             shown = stage if ranks.first else silent_stage
             told: list[str] = []
@@ -220,8 +222,12 @@ def _start(config: TrainConfig, target: Target) -> str | None:
     if config.init is None:
         return None
     init = initial_drafter(config.init, target)
-    own = init.resolve() == config.out.resolve()
-    return None if own and _begun(config) is not None else weights_digest(init)
+    own = _own_init(config) and _begun(config) is not None
+    return None if own else weights_digest(init)
+
+
+def _own_init(config: TrainConfig) -> bool:
+    return config.init is not None and config.init.resolve() == config.out.resolve()
 
 
 def _drafter(

@@ -355,6 +355,12 @@ def test_another_drafter_to_start_from_is_no_way_to_go_on(first: TrainConfig, tm
         with pytest.raises(TrainError, match="did not begin with the drafter given"):
             train_drafter(replace(first, out=out, init=init), silent_stage)
         assert (out / "model.safetensors").read_bytes() == before
+    # One that is not there is told before what is missing is answered.
+    responses = second.out / "work" / "responses.jsonl"
+    responses.write_text("")
+    with pytest.raises(DrafterFormatError, match=r"no model\.safetensors"):
+        train_drafter(replace(second, init=tmp_path / "absent"), silent_stage)
+    assert responses.read_text() == ""
 
 
 def test_a_drafter_of_another_target_is_no_start(
