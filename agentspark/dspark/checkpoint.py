@@ -30,7 +30,7 @@ from agentspark.files import leftovers, whole_files
 
 WEIGHTS_FILE = "model.safetensors"
 DRAFT_TOKENS = "draft_token_ids"
-_ID = "config_id"
+CONFIG_ID = "config_id"
 _TRIES = 5
 _FROM_TARGET = ("embed_tokens.weight", "lm_head.weight", "verifier_lm_head.weight")
 
@@ -50,7 +50,7 @@ def save_drafter(model: DraftModel, folder: Path, dtype: torch.dtype = torch.bfl
     """Write the checkpoint; an interrupted write never leaves half a file under its name."""
     config = model.config.to_json()
     mark = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
-    text = json.dumps({**config, _ID: mark}, indent=2) + "\n"
+    text = json.dumps({**config, CONFIG_ID: mark}, indent=2) + "\n"
     with whole_files(folder) as temporary:
         _write(drafter_tensors(model, dtype), temporary / WEIGHTS_FILE, mark)
         (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")
@@ -58,7 +58,7 @@ def save_drafter(model: DraftModel, folder: Path, dtype: torch.dtype = torch.bfl
 
 def _write(tensors: dict[str, Tensor], path: Path, mark: str) -> None:
     """Write the weights so that equal ones are equal files: metadata come in any order else."""
-    save_file(tensors, path, metadata={"format": "pt", _ID: mark})
+    save_file(tensors, path, metadata={"format": "pt", CONFIG_ID: mark})
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
@@ -122,8 +122,8 @@ def _read_both(folder: Path) -> tuple[DrafterConfig, dict[str, Tensor]]:
         config, tensors = parse_config(raw), _read(folder / WEIGHTS_FILE)
         if _stamps(folder) == seen:
             break
-    other = raw.get(_ID) != mark and (mark is not None or _cut_off(folder))
-    if raw.get(_ID) is not None and other:
+    other = raw.get(CONFIG_ID) != mark and (mark is not None or _cut_off(folder))
+    if raw.get(CONFIG_ID) is not None and other:
         raise DrafterFormatError(
             f"{CONFIG_FILE} and {WEIGHTS_FILE} in {folder} are of two drafters: one was taking the "
             "other's place when it was cut off. Start the command again that wrote it, or copy "
@@ -154,7 +154,7 @@ def _mark(path: Path) -> str | None:
     """The id of the config that weights were written with, if they name it."""
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get(_ID)
+            return (file.metadata() or {}).get(CONFIG_ID)
     except (SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 

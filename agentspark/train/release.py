@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import shutil
 from pathlib import Path
 
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
 from agentspark.dspark.beside import CARD_FILE, calibration_files
 from agentspark.dspark.calibration import FILE_NAME as CALIBRATION_FILE
-from agentspark.dspark.checkpoint import WEIGHTS_FILE
+from agentspark.dspark.checkpoint import CONFIG_ID, WEIGHTS_FILE
 from agentspark.dspark.config import CONFIG_FILE
 from agentspark.errors import TrainError
 from agentspark.files import whole_files
@@ -47,4 +52,19 @@ def _release(trained: Path, out: Path, card: str) -> bool:
 
 
 def _same(path: Path, other: Path) -> bool:
-    return other.exists() and filecmp.cmp(path, other, shallow=False)
+    """Whether two files hold the same config or the same weights, however they are marked."""
+    if not other.exists():
+        return False
+    if filecmp.cmp(path, other, shallow=False):
+        return True
+    try:
+        if path.name == CONFIG_FILE:
+            one, two = ({**json.loads(p.read_bytes()), CONFIG_ID: None} for p in (path, other))
+            return one == two
+        mine, theirs = load_file(path), load_file(other)
+    except (SafetensorError, ValueError, TypeError):  # what lies there is broken
+        return False
+    return mine.keys() == theirs.keys() and all(
+        mine[name].dtype == theirs[name].dtype and torch.equal(mine[name], theirs[name])
+        for name in mine
+    )

@@ -56,6 +56,23 @@ def test_another_drafter_ends_the_calibration_and_the_same_one_does_not(out: Pat
     assert (out / "README.md").read_text() == "# Newer"
 
 
+def test_the_same_drafter_of_an_earlier_version_keeps_its_calibration(
+    tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "out"
+    monkeypatch.setattr("agentspark.dspark.checkpoint.CONFIG_ID", "not_known_then")
+    save_drafter(small_drafter(pruned(block_size=5)), out)
+    monkeypatch.undo()
+    config = json.loads((out / "config.json").read_text())
+    del config["not_known_then"]
+    (out / "config.json").write_text(json.dumps(config))
+    Temperatures((2.0,) * 5).save(out)
+    assert (out / "model.safetensors").read_bytes() != (trained / "model.safetensors").read_bytes()
+    assert release_drafter(trained, out, "# New") is False
+    assert Temperatures.load(out, 5) == Temperatures((2.0,) * 5)
+    assert files(out).items() >= files(trained).items()
+
+
 def test_a_full_disk_leaves_the_drafter_with_its_calibration(
     out: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -112,7 +129,7 @@ def test_weights_that_name_no_config_are_another_drafters_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     out, trained = tmp_path / "out", tmp_path / "trained"
-    monkeypatch.setattr("agentspark.dspark.checkpoint._ID", "not_known_then")
+    monkeypatch.setattr("agentspark.dspark.checkpoint.CONFIG_ID", "not_known_then")
     save_drafter(small_drafter(pruned()), out)
     monkeypatch.undo()
     assert load_drafter(out).config == pruned()
