@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from agentspark.errors import TrainError
 from agentspark.locks import take
+from agentspark.train.holder import held_by, holder_of
 
 _LOCK = ".drafter-lock"
-_HOLDER = ".drafter-lock-holder"
 
 
 @contextmanager
@@ -28,36 +25,29 @@ def lock_drafter(
     raise ``TrainError``, which names that one, as it does where ``folder`` cannot be written to.
     The system frees the lock with its process, however that ends.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = take(folder / _LOCK)
-        if lock is None:
-            told = f"{_holder(folder)} is at work in {folder}"
-            if stage is None:
-                raise TrainError(f"{told}: wait until that has ended, and start again.")
-            with stage(f"waiting: {told}"):
-                lock = take(folder / _LOCK, wait=True)
-        started = time.strftime("%Y-%m-%d %H:%M")
-        told = f"{who} (process {os.getpid()} on {platform.node()}, since {started})"
-        (folder / _HOLDER).write_text(told, encoding="utf-8")
-    except OSError as error:
-        raise TrainError(
-            f"{folder} cannot be written to ({error.strerror}): give another folder, or make room."
-        ) from error
-    try:
+    path = folder / _LOCK
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = take(path)
+            if lock is None:
+                told = f"{holder_of(path)} is at work in {folder}"
+                if stage is None:
+                    raise TrainError(f"{told}: wait until that has ended, and start again.")
+                with stage(f"waiting: {told}"):
+                    lock = take(path, wait=True)
+            if lock is not None:
+                held.callback(lock.release)
+            held.callback(_remove, path)  # no trace of it in what is handed on
+            held.enter_context(held_by(who, path))
+        except OSError as error:
+            raise TrainError(
+                f"{folder} cannot be written to ({error.strerror}): give another folder, or make "
+                "room."
+            ) from error
         yield
-    finally:
-        with suppress(OSError):
-            (folder / _HOLDER).unlink(missing_ok=True)
-            (folder / _LOCK).unlink(missing_ok=True)  # no trace of it in what is handed on
-        if lock is not None:
-            lock.release()
 
 
-def _holder(folder: Path) -> str:
-    """Who holds the lock, as that one says."""
-    try:
-        told = (folder / _HOLDER).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        told = ""
-    return told or "another process"
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

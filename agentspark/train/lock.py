@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentspark.errors import TrainError
 from agentspark.locks import take
+from agentspark.train.holder import held_by, holder_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -24,13 +25,19 @@ def lock_run(work: Path) -> Iterator[None]:
     Raises ``TrainError`` where another run is at work there. The empty file of the lock stays: to
     delete it would let two runs in.
     """
-    lock = _take(work / _RUN_LOCK)
+    path = work / _RUN_LOCK
+    lock = _take(path)
     if lock is None:
         raise TrainError(
-            f"another run is at work in {work.parent}: wait for it, or give another --out."
+            f"another run is at work in {work.parent}: wait for {holder_of(path)}, or give another "
+            "--out."
         )
     try:
-        yield
+        with _writing(work), ExitStack() as held:
+            held.enter_context(held_by("agentspark train", path))
+            noted = held.pop_all()
+        with noted:
+            yield
     finally:
         lock.release()
 
@@ -55,10 +62,16 @@ def lock_data(work: Path, stage: Callable[[str], AbstractContextManager[object]]
 
 def _take(path: Path) -> FileLock | None:
     """The lock, made with its folder. Raises ``TrainError`` where that cannot be."""
-    try:
+    with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         return take(path)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise TrainError(
-            f"{path.parent} cannot be written to ({error.strerror}): give another folder."
+            f"{folder} cannot be written to ({error.strerror}): give another folder."
         ) from error

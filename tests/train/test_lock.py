@@ -18,7 +18,9 @@ from agentspark.train.progress import silent_stage
 def test_a_second_run_is_refused_until_the_first_one_ends(tmp_path: Path):
     work = tmp_path / "out" / "work"
     with lock_run(work):
-        with pytest.raises(TrainError, match=r"another run is at work in .*out: wait for it"):
+        with pytest.raises(
+            TrainError, match=r"at work in .*out: wait for agentspark train \(process \d+ on "
+        ):
             lock_run(work).__enter__()
         # Its data are another matter, and another folder is free.
         with lock_data(work, silent_stage), lock_run(tmp_path / "other" / "work"):
