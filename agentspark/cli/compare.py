@@ -71,6 +71,10 @@ def compare(
         raise typer.BadParameter(
             "--trace-tokens needs a command to run: traces are kept as they are"
         )
+    if repeats > 1 and command is None:
+        raise typer.BadParameter(
+            "--repeats needs a command to run: traces hold what was repeated when they were made"
+        )
     table = None if prices is None else PriceTable.load(prices)
     with own_folder(out, "compare") as folder:
         if command is not None:

@@ -151,6 +151,13 @@ def test_a_forgotten_dash_dash_is_told_with_the_line_to_type(cli):
     )
 
 
+def test_options_of_a_command_are_refused_for_files(cli, tmp_path):
+    for option in (("--repeats", 2), ("--trace-tokens",)):
+        said = cli("compare", tmp_path / "t.jsonl", *option)
+        assert said.code == 2
+        assert f"{option[0]} needs a command to run" in " ".join(said.err.split())
+
+
 def test_traces_that_do_not_match_are_an_error(cli, tmp_path):
     (tmp_path / "t.jsonl").write_text("")
     said = cli("compare", tmp_path / "t.jsonl", "--out", tmp_path / "out")
