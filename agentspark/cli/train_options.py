@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +20,10 @@ _STEPS = 20_000
 _LR = 2e-3
 # A trained drafter is moved gently.
 _ADAPT_LR = 5e-4
+# What says how the target answers prompts.
+_ANSWERS = (
+    "max_responses", "samples", "temperatures", "max_tokens", "max_prompt_tokens", "concurrency",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,11 @@ class TrainOptions:
             # A step's prompt holds the outputs of earlier ones, some of which are measured on.
             "--prompt-anchors": self.prompt_anchors or None,
         }  # fmt: skip
+        for field in fields(self):
+            if not self.prompts and field.name in _ANSWERS:
+                name = f"--{field.name.replace('_', '-')}"
+                if getattr(self, field.name) != field.default:
+                    raise typer.BadParameter(f"{name} needs --prompts: traces are answered already")
         for name, value in (training if self.from_traces else adapting).items():
             if value is not None:
                 word = "does not go" if self.from_traces else "goes"

@@ -89,6 +89,8 @@ def test_sources_that_do_not_go_together_are_a_usage_error(cli, jsonl, tmp_path)
         (("--from-traces", prompts), "give it with --init"),
         (("--prompts", prompts, "--replay", prompts), "--replay goes with --from-traces"),
         (("--prompts", prompts, "--replay-share", 0), "--replay-share goes with --from-traces"),
+        ((*adapts, "--max-tokens", 9), "--max-tokens needs --prompts"),
+        ((*adapts, "--temperatures", "1"), "--temperatures needs --prompts"),
         ((*adapts, "--data-from", tmp_path), "--data-from does not go with --from-traces"),
         ((*adapts, "--data-licence", "MIT"), "--data-licence does not go with --from-traces"),
         ((*adapts, "--prompt-anchors", 4), "--prompt-anchors does not go with --from-traces"),
