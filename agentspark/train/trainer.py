@@ -73,6 +73,7 @@ class Trainer:
         self.tell = tell or (lambda sentence: None)
         self.changes: list[str] = []
         self._broken: str | None = None
+        self._noted: dict[str, Any] | None = None
         self.config, self.data = optim, data
         self.columns = column_map(model).to(model.backbone.fc.weight.device)
         self.optimizer = MasterAdamW(
@@ -112,6 +113,7 @@ class Trainer:
         if self.progress < 1.0:
             self._take_changes(changes)
         else:
+            self._noted = state.settings  # those given now hold for nothing
             self.tell(
                 f"This run has ended before, at step {self.cursor.step}: nothing is trained. It "
                 "goes on with more steps or minutes."
@@ -349,7 +351,7 @@ class Trainer:
                 sequences=self._sequences(self.cursor.size),
                 draft_tokens=self._draft_tokens(),
                 dtype=self._dtype,
-                settings=self._settings(),
+                settings=self._noted or self._settings(),
                 changes=self.changes,
                 broken=self._broken,
             ),

@@ -146,8 +146,12 @@ def test_a_run_that_has_ended_takes_no_other_settings(store, tmp_path: Path):
     assert ended.changes == []
     [sentence] = said
     assert "ended before, at step 12: nothing is trained" in sentence
-    longer, said = told(store, folder, steps=14)
-    assert said == ["steps is 14 from step 12 on, 12 before."]
+    ended.run()
+    longer, said = told(store, folder, steps=14, lr=2e-2)
+    assert said == [
+        "steps is 14 from step 12 on, 12 before.",
+        "lr is 0.02 from step 12 on, 0.01 before.",
+    ]
     longer.run()
     assert longer.cursor.step == 14
 
