@@ -15,6 +15,7 @@ from agentspark.drafting.guarded import GuardedDrafter
 from agentspark.drafting.loading import fingerprint_of, load_for_target
 from agentspark.dspark.costs import CostKey
 from agentspark.engine.context import DrafterContext
+from agentspark.engine.faults import Faults
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.precision import DTYPES, device_of, dtype_of
 from agentspark.engine.probe import rows_are_exact
@@ -119,6 +120,7 @@ def assemble(
         runner=runner,
         context=context,
         proposing=Proposing(guarded, context, costs.table, memory),
+        faults=Faults(store, memory),
         finish=finish,
         end_ids=target.spec.eos_token_ids,
         max_requests=config.max_requests,

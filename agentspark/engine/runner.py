@@ -37,10 +37,14 @@ class FlatRows:
 
 @dataclass(frozen=True, slots=True)
 class RowOutputs:
-    """``logits`` ``[logit rows, V]`` in the model's dtype; ``features`` ``[rows, m * d]``."""
+    """``logits`` ``[logit rows, V]`` in the model's dtype; ``features`` ``[rows, m * d]``.
+
+    ``finite``: no row of this forward has come upon a NaN or an infinity.
+    """
 
     logits: torch.Tensor
     features: torch.Tensor | None
+    finite: bool = True
 
 
 class TargetRunner:
@@ -102,7 +106,21 @@ class TargetRunner:
         if self._hooks is not None:
             kept = [state[0, :count] for state in self._hooks.states()]
             features = torch.cat(kept, dim=-1)
-        return RowOutputs(logits[: len(rows.logit_rows)], features)
+        logits = logits[: len(rows.logit_rows)]
+        return RowOutputs(logits, features, self._finite(logits, features, batch.slots))
+
+    def _finite(
+        self, logits: torch.Tensor, features: torch.Tensor | None, slots: torch.Tensor | slice
+    ) -> bool:
+        """Whether all came out as numbers: what does not is passed on by every layer behind.
+
+        So the last layer's keys and values tell of all rows, also of those without logits. Sums
+        take some microseconds, and are finite only if all they add up is. A logit may be -inf.
+        """
+        last = self._store.last_target
+        ends = [last.k[:, slots], last.v[:, slots], *([] if features is None else [features])]
+        sums = torch.stack([logits.sum(), *(end.sum().abs() for end in ends)])
+        return bool((sums < torch.inf).all())
 
     def bucket(self, count: int) -> int:
         """The number of rows that a forward of ``count`` rows really has."""

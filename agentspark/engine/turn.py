@@ -14,6 +14,7 @@ from agentspark.drafting.proposal import Proposal
 from agentspark.engine.choosing import choose_tokens, note_logits
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.counting import count_round
+from agentspark.engine.faults import Faults, not_finite
 from agentspark.engine.handle import cancelled
 from agentspark.engine.memory import KVMemory
 from agentspark.engine.output import Emitted
@@ -70,6 +71,7 @@ class Turn:
     runner: TargetRunner
     context: DrafterContext
     proposing: Proposing
+    faults: Faults
     finish: Finish
     end_ids: frozenset[int]
     max_requests: int
@@ -78,6 +80,7 @@ class Turn:
     running: list[Sequence] = field(default_factory=list)
     times: TurnTimes = field(default_factory=TurnTimes)
     _taking_in_s: float = 0.0
+    _without_drafts: bool = False
 
     @property
     def idle(self) -> bool:
@@ -97,16 +100,21 @@ class Turn:
         marks.append(time.perf_counter())
         chunks = self._prefill_chunks()
         self.proposing.plan(decoding, sum(chunks.values()))
+        if self._without_drafts:
+            for sequence in decoding:
+                sequence.proposal = sequence.proposal.truncate(0)
         rows = self._rows(decoding, chunks)
         marks.append(time.perf_counter())
         if rows.token_ids:
             outputs = self.runner.forward(rows)
             marks.append(time.perf_counter())
-            self._commit(decoding, chunks, outputs)
+            self._without_drafts = not outputs.finite and self._give_up(decoding, chunks, outputs)
+            if not self._without_drafts:
+                self._commit(decoding, chunks, outputs)
         else:
             marks.append(marks[-1])
         marks.append(time.perf_counter())
-        if decoding and not chunks:
+        if decoding and not chunks and not self._without_drafts:
             self.proposing.observe(len(rows.token_ids), len(decoding), marks[-1] - marks[0])
         self._note(marks)
 
@@ -200,13 +208,33 @@ class Turn:
                 rows.logit_rows.append(sequence.first_row + count - 1)
         return rows
 
+    def _give_up(
+        self, decoding: list[Sequence], chunks: dict[Sequence, int], outputs: RowOutputs
+    ) -> bool:
+        """End whom the model gave numbers that are not finite; whether there is anything of it.
+
+        All others then compute the same rows again, their drafts left out.
+        """
+        found = self.faults.find(
+            self.running,
+            {**dict.fromkeys(decoding, 1), **chunks},
+            [*decoding, *_started(chunks)],
+            outputs,
+        )
+        if found is None:
+            return False
+        for sequence in found.ending:
+            self._fail(sequence, not_finite(sequence))
+        if found.cached:
+            self.memory.cache.clear()
+        return True
+
     # -- commit --------------------------------------------------------------------------------
 
     def _commit(
         self, decoding: list[Sequence], chunks: dict[Sequence, int], outputs: RowOutputs
     ) -> None:
-        started = [s for s, count in chunks.items() if s.computed + count == len(s.tokens)]
-        choosing = [*decoding, *started]
+        choosing = [*decoding, *_started(chunks)]
         chosen = choose_tokens(choosing, outputs.logits, self.end_ids) if choosing else []
         accepted = {
             sequence: choice.accepted
@@ -318,6 +346,11 @@ class Turn:
         times.plan_s += marks[3] - marks[2]
         times.forward_s += marks[4] - marks[3]
         times.commit_s += marks[5] - marks[4]
+
+
+def _started(chunks: dict[Sequence, int]) -> list[Sequence]:
+    """Whose prompt is computed to its end by these chunks."""
+    return [s for s, count in chunks.items() if s.computed + count == len(s.tokens)]
 
 
 def _lost(param: str, problem: str) -> InvalidRequestError:

@@ -56,6 +56,17 @@ class LayerKV:
             self.k.index_copy_(1, slots, k)
             self.v.index_copy_(1, slots, v)
 
+    def clear_broken(self) -> set[int]:
+        """Put zeros in the slots that hold numbers which are not finite, and return these."""
+        # A sum is finite where all it adds up is, and takes a tenth of the time of asking each.
+        sums = self.k.sum(dim=2).abs() + self.v.sum(dim=2).abs()
+        slots = (~sums.isfinite()).any(dim=0).nonzero().flatten()
+        if not len(slots):
+            return set()
+        self.k.index_fill_(1, slots, 0.0)
+        self.v.index_fill_(1, slots, 0.0)
+        return set(slots.tolist())
+
 
 def bytes_per_token(layers: Iterable[LayerShape | int], dtype: torch.dtype) -> int:
     """Return what one token's keys and values take in layers that have their own."""
@@ -94,7 +105,8 @@ class KVStore:
             )
         self.drafter = [LayerKV.allocate(shape, slots, dtype, device) for shape in drafter]
         owners = (isinstance(shape, LayerShape) for shape in target)
-        self._own = [*compress(self.target, owners), *self.drafter]
+        self._own_target = [*compress(self.target, owners)]
+        self._own = [*self._own_target, *self.drafter]
         self.bytes_per_token = bytes_per_token([*target, *drafter], dtype)
 
     def copy(self, blocks: Sequence[int], first: int) -> None:
@@ -110,6 +122,26 @@ class KVStore:
                 layer.k[:, target] = layer.k[:, source]
                 layer.v[:, target] = layer.v[:, source]
             at += count
+
+    @property
+    def last_target(self) -> LayerKV:
+        """The last target layer with keys and values of its own."""
+        return self._own_target[-1]
+
+    def clear_broken(self) -> tuple[set[int], set[int]] | None:
+        """Put zeros in the slots that hold numbers which are not finite, in all layers.
+
+        Returns these slots, ``(first, every)``: of the first target layer that has any, and of all
+        target layers; ``None`` if these have none. Reads the whole pool.
+        """
+        first: set[int] = set()
+        every: set[int] = set()
+        for index, layer in enumerate(self._own):
+            found = layer.clear_broken()
+            if index < len(self._own_target):
+                first = first or found
+                every |= found
+        return (first, every) if every else None
 
     def release(self) -> None:
         """Give the memory back; nothing is read or written any more."""
