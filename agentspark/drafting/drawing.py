@@ -33,6 +33,9 @@ class BlockDraw:
 
     def choose(self, logits: Tensor) -> Tensor:
         """Return the next draft's target id of each request, ``[B]``, from ``[B, V_draft]``."""
+        if not self._greedy and not bool(logits.sum() < torch.inf):
+            # Where the target's numbers are none either, and any draft will do, for it alone.
+            logits = logits.nan_to_num(0.0, 0.0, 0.0)
         logits = mask_logits(logits, self._grammars, self._model.draft_token_ids)
         if self._greedy:
             chosen = argmax_ids(logits)

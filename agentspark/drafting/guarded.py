@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -71,10 +72,14 @@ class GuardedDrafter:
     def propose(
         self, requests: Sequence[DraftRequest], drafts: int | None = None
     ) -> list[Proposal]:
-        """Drafts for each request; empty ones after a failure."""
+        """Drafts for each request; empty ones after a failure.
+
+        What has no survival in numbers is left out: planning would drop the others' drafts too.
+        """
         if not self.failed:
             try:
-                return self._drafter.propose(requests, drafts)
+                proposals = self._drafter.propose(requests, drafts)
+                return [p if all(map(math.isfinite, p.survival)) else Proposal() for p in proposals]
             except Exception:
                 self._give_up("drafting")
         return [Proposal() for _ in requests]

@@ -166,3 +166,25 @@ def test_a_cached_prefix_that_had_to_be_cleared_is_forgotten(engine: Engine) -> 
     done = say(engine, request(prompt))
     assert ids(done) == before
     assert done.counts.cached_tokens == 0
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_token_that_gives_nan_costs_others_no_drafts(engine: Engine, temperature: float) -> None:
+    embedding(engine)[BROKEN] = float("nan")
+    drafted = RequestOptions(speculation="dspark", verify="full")
+    says = SamplingParams(max_tokens=40, temperature=temperature, logit_bias=((BROKEN, 100.0),))
+    plain = SamplingParams(
+        max_tokens=80, temperature=temperature, ignore_eos=True, logit_bias=((BROKEN, -100.0),)
+    )
+    good = engine.submit(request([1, 5, 6], plain, drafted))
+    stream = iter(good)
+    next(stream)
+    for last in range(4):
+        bad = engine.submit(request([1, 9, 10 + last], says, drafted))
+        with pytest.raises(RequestError, match="not finite"):
+            bad.result()
+        next(stream)
+    assert good.result().finish_reason == "length"
+    after = say(engine, request([1, 5, 6], plain, drafted))
+    assert after.counts.draft_tokens > 0
+    assert pool_is_finite(engine)
