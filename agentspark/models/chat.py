@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentspark.models.markers import Markers, any_of
 from agentspark.models.messages import check_messages, strings_in
-from agentspark.models.template import ChatTemplate, render_turns
+from agentspark.models.template import ChatTemplate, named_template, render_turns
 from agentspark.models.text import TextTokenizer
 from agentspark.models.tools.formats import ToolFormat, tool_format
 from agentspark.models.tools.history import (
@@ -40,14 +40,17 @@ class ChatTokenizer(TextTokenizer):
     def __init__(self, hf: PreTrainedTokenizerBase, *, remembered: int = 2048) -> None:
         super().__init__(hf)
         self._memory = TurnMemory(remembered)
-        template = str(hf.chat_template or "")
+        self._named = isinstance(hf.chat_template, Mapping)
+        template = "\n".join(
+            dict.fromkeys(named_template(hf.chat_template, tools=t) or "" for t in (True, False))
+        )
         names = {token.content for token in hf.added_tokens_decoder.values()}
         # Tokens such as <tool_response> are no control tokens by name but the template writes
         # them: an assistant may spell them, others may not.
         marks = {name for name in names if not name.isspace() and name in template}
         self._control_pattern = any_of(set(self.controls))
         self._mark_pattern = any_of({*self.controls, *marks})
-        self.tool_format: ToolFormat = tool_format(template)
+        self.tool_format: ToolFormat = tool_format(named_template(hf.chat_template, tools=True))
         self.reasoning_format: ReasoningFormat | None = reasoning_format(template, names)
         # The generic prompt shows its own as the model will write them.
         shown = "" if self.tool_format.native else "".join(self.tool_format.texts)
@@ -122,7 +125,8 @@ class ChatTokenizer(TextTokenizer):
                 message["said"] = Saying(turn_text(message), turn_reasoning(message), salt)
         if not (tools or has_tools(messages)):
             return messages
-        if self.tool_format.native:
+        # Of several templates the one for chats without tools writes no calls.
+        if self.tool_format.native and (tools or not self._named):
             if self._short_ids:
                 messages = with_short_ids(messages)
             return arguments_as_text(messages) if self.tool_format.text_arguments else messages

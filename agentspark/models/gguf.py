@@ -110,6 +110,10 @@ def _read_tokenizer(source: Path) -> Any:
                 pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
             ]
         )
+    tool_use = _string_field(source, "tokenizer.chat_template.tool_use")
+    if tool_use is not None and isinstance(tokenizer.chat_template, str):
+        # transformers reads the one without a name alone.
+        tokenizer.chat_template = {"default": tokenizer.chat_template, "tool_use": tool_use}
     return tokenizer
 
 

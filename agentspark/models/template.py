@@ -19,22 +19,41 @@ if TYPE_CHECKING:
 _WORD = "agentspark"
 
 
+def named_template(templates: object, *, tools: bool) -> str | None:
+    """A tokenizer's chat template; of several with names the one for chats with ``tools`` or not.
+
+    ``templates`` is what transformers keeps: one text, texts by name, or nothing.
+    """
+    if not isinstance(templates, Mapping):
+        return str(templates) if templates else None
+    names = ("tool_use", "default") if tools else ("default", "tool_use")
+    found = [templates[name] for name in (*names, *templates) if name in templates]
+    return str(found[0]) if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
     """A tokenizer's chat template with what is the same for every message of a request.
 
-    ``tools`` are in OpenAI's shape; none for a template that knows no tools.
+    ``tools`` are in OpenAI's shape; none for a template that knows no tools. Of several templates
+    with names it is the one for chats with tools where there are any.
     """
 
     hf: PreTrainedTokenizerBase
     tools: Sequence[Mapping[str, Any]] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def source(self) -> str | None:
+        """The template's text."""
+        return named_template(self.hf.chat_template, tools=bool(self.tools))
+
     def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
         """The chat as markup. Raises ``InvalidRequestError`` when the template refuses it."""
         from jinja2 import TemplateError
 
-        if not self.hf.chat_template:
+        source = self.source
+        if source is None:
             raise InvalidRequestError(
                 "This model has no chat template: give a plain prompt instead of messages.",
                 param="messages",
@@ -43,6 +62,7 @@ class ChatTemplate:
             return str(
                 self.hf.apply_chat_template(
                     messages,
+                    chat_template=source,
                     tools=list(self.tools) or None,  # type: ignore[arg-type]
                     tokenize=False,
                     add_generation_prompt=add_generation_prompt,

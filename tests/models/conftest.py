@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.models.tools.templates import HERMES
+
 # Trims contents, as Llama 3's template does, and leaves reasoning out, as Qwen3's does.
 TRIMMING = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n'"
@@ -110,7 +112,8 @@ def _add_tokenizer(writer: Any, folder: Path) -> None:
     writer.add_pad_token_id(2)
     writer.add_unk_token_id(0)
     template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    writer.add_chat_template(template)
+    named = {"default": template, "tool_use": HERMES}
+    writer.add_chat_template([{"name": name, "template": named[name]} for name in named])
 
 
 def _add_tensors(writer: Any, model: Any) -> None:

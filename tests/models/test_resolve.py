@@ -63,6 +63,8 @@ def test_a_converted_tokenizer_splits_digits_first(converted: Path, tiny_target_
     assert ours.encode("a  12") == alone != original.encode("a  12")
     chat = [{"role": "user", "content": "a"}]
     assert ours.encode_chat(chat) == original.encode_chat(chat)
+    # The template for tools came along.
+    assert (ours.tool_format.native, original.tool_format.native) == (True, False)
 
 
 def test_the_manifest_says_what_was_converted(converted: Path, tiny_gguf: Path) -> None:
