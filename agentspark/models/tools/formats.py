@@ -140,6 +140,8 @@ def tool_format(template: str | None) -> ToolFormat:
     if "[TOOL_CALLS]" in text:
         return MISTRAL_ARGS if "[ARGS]" in text else MISTRAL
     # Other formats use the same tag around something that is no JSON.
+    if "invoke name=" in text:
+        return GENERIC
     if "<tool_call>" in text and "<function=" not in text and "<arg_key>" not in text:
         return HERMES
     # Others write parameters too, for a "tool_name" or as a function's tag.

@@ -79,9 +79,11 @@ def test_calls_of_other_formats_are_not_taken_for_llama_3s() -> None:
     for more in (
         '[{"tool_name": "a", "parameters": {}}]',
         "<|python_tag|> <function=a>{}</function>",
+        '<x:invoke name="a"></x:invoke>',
     ):
         assert tool_format(tools) is LLAMA3
         assert tool_format(tools + more) is GENERIC
+    assert tool_format('{{ tools }}<tool_call><invoke name="a"></invoke></tool_call>') is GENERIC
 
 
 @pytest.mark.parametrize("template", ["HERMES", "OPENED", "PLAIN_ROLES", None])
