@@ -101,12 +101,12 @@ class ChatTokenizer(TextTokenizer):
                 for index, message in enumerate(checked)
                 if message["role"] == "assistant" and said[index] in self._memory
             ]
-            opening = template.opening() if known else ("", "")
-            chat = render_turns(template, hidden, add_generation_prompt, known, markers)
+            openings = template.openings() if known else []
+            chat = render_turns(template, hidden, add_generation_prompt, known, markers, openings)
             ids: list[int] = []
             pending = chat.pieces[0]
             for index, shown, after in zip(chat.turns, chat.shown, chat.pieces[1:], strict=True):
-                found = self._recall(ids, pending, opening, said[index], markers)
+                found = self._recall(ids, pending, openings, said[index], markers)
                 if found is None:
                     pending += shown + after
                 else:
@@ -157,17 +157,23 @@ class ChatTokenizer(TextTokenizer):
         return [template.attempt(chat) is None for chat in asked] == [True, False]
 
     def _recall(
-        self, ids: list[int], pending: str, opening: tuple[str, str], said: Saying, markers: Markers
+        self,
+        ids: list[int],
+        pending: str,
+        openings: Sequence[tuple[str, str]],
+        said: Saying,
+        markers: Markers,
     ) -> tuple[list[int], Turn] | None:
         """The tokens up to the end of what was ``said``, if that came after ``pending``.
 
         White space that the template puts before an answer is no part of the prompt it answers;
-        ``opening`` is how the template writes the end of that prompt, and how it was.
+        ``openings`` are how the template writes the end of that prompt, and how it was.
         """
-        written, prompted = opening
         forms = [pending, pending.rstrip()]
-        if pending.endswith(written):
-            forms.append(pending.removesuffix(written) + prompted)
+        for written, prompted in openings:
+            if pending.endswith(written):
+                forms.append(pending.removesuffix(written) + prompted)
+            forms.append(pending + prompted)
         for markup in dict.fromkeys(forms):
             before = ids + self._encode_markup(markup, markers, first=not ids)
             turn = self._memory.get(before, said)

@@ -101,21 +101,25 @@ class ChatTemplate:
         except InvalidRequestError:
             return ""
 
-    def opening(self) -> tuple[str, str]:
-        """How the end of a prompt differs once the answer to it is a part of a longer chat.
+    def openings(self) -> list[tuple[str, str]]:
+        """How the end of a prompt may differ once the answer to it is a part of a longer chat.
 
         ``(written, prompted)``: what stands before the answer then, and what stood there when it
-        was generated. A section of reasoning that the prompt opens, for example, may be left out.
+        was generated. A section of reasoning that the prompt opens, for example, may be left out of
+        an earlier answer, and stand empty before one that a user has not replied to yet.
         """
         ask = {"role": "user", "content": "a"}
-        try:
-            prompt = self.render([ask], True)
-            whole = self.render([ask, {"role": "assistant", "content": _WORD}, ask], False)
-        except InvalidRequestError:
-            return "", ""
-        before = whole.partition(_WORD)[0]
-        same = common_prefix(before, prompt)
-        return before[same:], prompt[same:]
+        answer = {"role": "assistant", "content": _WORD}
+        prompt = self.attempt([ask])
+        if prompt is None:
+            return []
+        found: dict[tuple[str, str], None] = {}
+        for chat in ([ask, answer, ask], [ask, answer]):
+            before, word, _ = (self.attempt(chat, False) or "").partition(_WORD)
+            if word:
+                same = common_prefix(before, prompt)
+                found[before[same:], prompt[same:]] = None
+        return list(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +140,14 @@ def render_turns(
     add_generation_prompt: bool,
     turns: Sequence[int],
     markers: Markers,
+    openings: Sequence[tuple[str, str]] = (),
 ) -> Rendered:
     """The chat as markup, cut at those messages of ``turns`` that the template copies.
 
     A turn counts as copied when its content stands in the markup as it is or without the white
     space around it; a template that leaves part of it out (reasoning, say) does not copy it. A turn
-    with tool calls or reasoning of its own is all that stands between what is around it.
+    with tool calls or reasoning of its own is all that stands between what is around it: of one
+    with reasoning that is also what ``openings`` have before an answer without.
     """
     plain = template.render(messages, add_generation_prompt)
     left = list(turns)
@@ -152,13 +158,21 @@ def render_turns(
         ]
         markup = template.attempt(hollow, add_generation_prompt)
         if markup is None:
-            return _one_by_one(template, messages, add_generation_prompt, left, markers, plain)
+            opened = (template, messages, add_generation_prompt, left, markers, openings)
+            return _one_by_one(*opened, plain)
         pieces, found = markers.split_turns(markup)
         if found != left:
             left = [index for index in left if found.count(index) == 1]
             if found != left:
                 break
             continue
+        pieces = [
+            *(
+                _before(piece, messages[index], openings)
+                for piece, index in zip(pieces, left, strict=False)
+            ),
+            pieces[-1],
+        ]
         shown = _fill(plain, pieces, [_own_text(messages[index]) for index in left])
         if len(shown) == len(left):
             return Rendered(pieces, left, shown)
@@ -172,6 +186,7 @@ def _one_by_one(
     add_generation_prompt: bool,
     turns: Sequence[int],
     markers: Markers,
+    openings: Sequence[tuple[str, str]],
     plain: str,
 ) -> Rendered:
     """The same for a template that refuses the chat without the calls of all these turns.
@@ -184,6 +199,7 @@ def _one_by_one(
         hollow = list(messages)
         hollow[index] = _hollow(messages[index], markers.turn(index))
         around = (template.attempt(hollow, add_generation_prompt) or "").split(markers.turn(index))
+        around[0] = _before(around[0], messages[index], openings)
         if len(around) != 2 or not plain.startswith(around[0]) or not plain.endswith(around[1]):
             continue
         begin, end = len(around[0]), len(plain) - len(around[1])
@@ -193,6 +209,15 @@ def _one_by_one(
     cuts = [0, *(at for _, begin, end in found for at in (begin, end)), len(plain)]
     parts = [plain[begin:end] for begin, end in pairwise(cuts)]
     return Rendered(parts[::2], [index for index, _, _ in found], parts[1::2])
+
+
+def _before(piece: str, message: Mapping[str, Any], openings: Sequence[tuple[str, str]]) -> str:
+    """``piece`` without what the template puts before an answer because it has no reasoning."""
+    if message.get("reasoning_content"):
+        for written, _ in sorted(openings, reverse=True):
+            if written and piece.endswith(written):
+                return piece.removesuffix(written)
+    return piece
 
 
 def _hollow(message: Mapping[str, Any], text: str) -> dict[str, Any]:

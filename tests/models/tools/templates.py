@@ -78,3 +78,43 @@ NO_SYSTEM = """\
 
 # One of those that a model has beside its usual one: nothing without tools.
 TOOLS_ONLY = "{% for tool in tools %}{{ tool | tojson }}{% endfor %}" + HERMES
+
+_LAST_USER = """\
+{% set told = namespace(user=-1) %}{% for m in messages %}{% if m.role == 'user' %}\
+{% set told.user = loop.index0 %}{% endif %}{% endfor %}"""
+_CALLS = """\
+{% for call in m.tool_calls or [] %}
+<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>{% endfor %}<|im_end|>
+"""
+
+# Reasoning stands before every answer since the user's last message, empty or not, and before no
+# other; the prompt opens it (Qwen 3.5's, for one).
+OPENED_SINCE_USER = (
+    "{% if tools %}{{ tools | tojson }}{% endif %}"
+    + _LAST_USER
+    + """\
+{% for m in messages %}<|im_start|>{{ m.role }}
+{% if m.role == 'assistant' and loop.index0 > told.user %}<think>
+{{ m.reasoning_content or '' }}
+</think>
+
+{% endif %}{{ m.content }}"""
+    + _CALLS
+    + """{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+<think>
+{% endif %}"""
+)
+
+# The same where the model opens it, and an empty section stands before older answers (GLM 4.5's).
+KEPT_SINCE_USER = (
+    "{% if tools %}{{ tools | tojson }}{% endif %}"
+    + _LAST_USER
+    + """\
+{% for m in messages %}<|im_start|>{{ m.role }}{% if m.role == 'assistant' %}
+<think>{% if loop.index0 > told.user %}{{ m.reasoning_content or '' }}{% endif %}</think>{% endif %}
+{{ m.content }}"""
+    + _CALLS
+    + "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant{% endif %}"
+)
