@@ -56,7 +56,7 @@ def choose_tokens(
             verified = _processed(sequence, logits[rows], end_ids)
             chosen.append(_choice(sequence, *verified))
         except Exception as error:
-            chosen.append(_failure(sequence, error))
+            chosen.append(failure(sequence, "its next token could not be chosen", error))
     return chosen
 
 
@@ -73,14 +73,15 @@ def _choice(sequence: Sequence, accepted: int, bonus: int) -> Choice:
     return Choice(said, min(accepted, len(said) - 1))
 
 
-def _failure(sequence: Sequence, error: Exception) -> RequestError:
+def failure(sequence: Sequence, problem: str, error: Exception) -> RequestError:
+    """What a request ends with after an ``error`` that nobody expected; it is logged too."""
     _log.error("Request %s failed.", sequence.request.id, exc_info=error)
-    failure = RequestError(
-        f"Request {sequence.request.id} ended: its next token could not be chosen "
+    told = RequestError(
+        f"Request {sequence.request.id} ended: {problem} "
         f"({type(error).__name__}: {error}). Other requests go on; report this with the log."
     )
-    failure.__cause__ = error
-    return failure
+    told.__cause__ = error
+    return told
 
 
 def _processed(sequence: Sequence, raw: Tensor, end_ids: frozenset[int]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import torch
 
 from agentspark.common import common_prefix
 from agentspark.drafting.proposal import Proposal
-from agentspark.engine.choosing import choose_tokens, note_logits
+from agentspark.engine.choosing import choose_tokens, failure, note_logits
 from agentspark.engine.context import DrafterContext
 from agentspark.engine.counting import count_round
 from agentspark.engine.faults import Faults, not_finite
@@ -273,7 +273,13 @@ class Turn:
                 return
             if grammar.complete:
                 complete = "length" if grammar.narrowed else "stop"
-        emitted = sequence.output.push(tokens, complete)
+        try:
+            emitted = sequence.output.push(tokens, complete)
+        except Exception as error:
+            if accepted is not None:
+                count_round(sequence, len(sequence.proposal), 0)
+            self._fail(sequence, failure(sequence, "its text could not be read", error))
+            return
         if accepted is not None:
             # Drafts behind an end were right, and nobody gets them.
             count_round(sequence, len(sequence.proposal), min(accepted, emitted.kept))

@@ -1,4 +1,4 @@
-"""Numbers that are not finite end the request they are of, and no other."""
+"""Numbers that are not finite, and a text that cannot be read, end their own request alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
+from agentspark.engine.output import OutputText
 from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
 from agentspark.engine.result import Completion
@@ -188,3 +189,29 @@ def test_a_token_that_gives_nan_costs_others_no_drafts(engine: Engine, temperatu
     after = say(engine, request([1, 5, 6], plain, drafted))
     assert after.counts.draft_tokens > 0
     assert pool_is_finite(engine)
+
+
+def test_a_text_that_cannot_be_read_ends_its_request_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = ids(say(engine, request([1, 5, 6])))
+    push = OutputText.push
+
+    def fails(output: OutputText, *given: object) -> object:
+        if output.remaining + output.generated == 33 and output.generated == 3:
+            raise ValueError("no such text")
+        return push(output, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(OutputText, "push", fails)
+    broken = SamplingParams(max_tokens=33, ignore_eos=True)
+    plain = RequestOptions(speculation="off")
+    handles = [
+        engine.submit(request([1, 5, 6], sampling, plain)) for sampling in (LONG, broken, LONG)
+    ]
+    with pytest.raises(RequestError, match=r"could not be read \(ValueError: no such text"):
+        handles[1].result()
+    monkeypatch.undo()
+    assert ids(say(engine, request([1, 5, 6]))) == alone
+    assert [ids(handles[at].result()) for at in (0, 2)] == [alone, alone]
+    memory = engine._parts.turn.memory
+    assert memory.pool.free_blocks + memory.cache.cached_blocks == memory.pool.num_blocks
