@@ -7,6 +7,20 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 TORCH  := $(shell grep '^torch==' constraints.txt)
 
+# An environment that is there keeps its interpreter: asking for another would be ignored.
+ifneq ($(origin PYTHON),file)
+ifneq ($(MAKECMDGOALS),clean)
+ifneq ($(wildcard $(BIN)/python),)
+VERSION := import sys; print(*sys.version_info[:2], sep=".")
+HAVE    := $(shell $(BIN)/python -c '$(VERSION)')
+WANTED  := $(shell $(PYTHON) -c '$(VERSION)')
+ifneq ($(HAVE),$(WANTED))
+$(error $(VENV) is of Python $(HAVE) and PYTHON=$(PYTHON) is $(or $(WANTED),none): make clean first, or leave PYTHON out)
+endif
+endif
+endif
+endif
+
 .PHONY: setup test lint style types check format demo bench clean
 .DELETE_ON_ERROR:
 
