@@ -259,8 +259,12 @@ def test_a_deadline_ends_the_request(served):
     response = served.chat(**LONG, headers=short)
     assert response.status_code == 504
     assert response.json()["error"]["code"] == "deadline_exceeded"
-    streamed = served.chat(**LONG, stream=True, headers=short)
-    assert streamed.status_code == 200
+    for seconds in ("0.2", "1", "5", "25"):  # a busy machine may have no token by then
+        late = {"x-agentspark-timeout": seconds}
+        streamed = served.chat(**LONG, stream=True, headers=late)
+        if streamed.status_code == 200:
+            break
+        assert streamed.status_code == 504
     *_, failure, done = [line for line in streamed.text.split("\n\n") if line]
     assert json.loads(failure[6:])["error"]["code"] == "deadline_exceeded"
     assert done == "data: [DONE]"
