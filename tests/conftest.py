@@ -42,6 +42,7 @@ LONGEST = (
     "cli/test_comparisons.py",
     "test_readme.py",
     "engine/test_real_tools.py",
+    "engine/test_schedules.py",
     "train/test_ranks.py",
     "train/test_pipeline.py",
 )
