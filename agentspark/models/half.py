@@ -12,10 +12,15 @@ found out by asking them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import nn
+
+Answer = TypeVar("Answer")
 
 # Any number of rows; FBGEMM's largest pass with AVX2 and with AVX-512; 12 is two of the first.
 _STEPS = (1, 6, 14, 12)
@@ -79,8 +84,7 @@ def half_rows() -> int | None:
         return None
     if not hasattr(torch.ops.quantized, "linear_dynamic_fp16"):
         return None
-    layer, x = _example()
-    return next((rows for rows in _STEPS if _agree(layer, x, rows)), None)
+    return _apart(lambda: next((rows for rows in _STEPS if _agree(*_example(), rows)), None))
 
 
 @lru_cache(maxsize=1)
@@ -89,18 +93,31 @@ def fewest_half_rows() -> int:
 
     Takes some milliseconds, once per process.
     """
-    fewest = half_rows()
-    assert fewest is not None, "asked where there are kernels"
-    layer, x = _example()
+    rows = half_rows()
+    assert rows is not None, "asked where there are kernels"
+    return _apart(lambda: _fewest(*_example(), rows))
+
+
+def _apart(ask: Callable[[], Answer]) -> Answer:
+    """Ask on a thread that ends then.
+
+    OpenMP keeps workers for every thread that has computed while that thread lives. Had the one
+    that asks some beside those of an engine's loop, both would sleep between calls.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(ask).result()
+
+
+def _fewest(layer: HalfLinear, x: torch.Tensor, rows: int) -> int:
     whole = layer(x)
 
-    def agree(rows: int) -> bool:
-        parts = [layer(part) for part in x.split(rows) if len(part) == rows]
-        return torch.equal(torch.cat(parts), whole[: len(parts) * rows])
+    def agree(count: int) -> bool:
+        parts = [layer(part) for part in x.split(count) if len(part) == count]
+        return torch.equal(torch.cat(parts), whole[: len(parts) * count])
 
-    while fewest > 1 and agree(fewest - 1):
-        fewest -= 1
-    return fewest
+    while rows > 1 and agree(rows - 1):
+        rows -= 1
+    return rows
 
 
 def _example() -> tuple[HalfLinear, torch.Tensor]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -47,6 +50,25 @@ def test_bits_of_a_row_are_its_own(inputs: int) -> None:
         assert torch.equal(layer(x[-count:]), whole[-count:])
     order = torch.randperm(len(x))
     assert torch.equal(layer(x[order]), whole[order])
+
+
+@pytest.mark.parametrize("ask", [half_rows, fewest_half_rows])
+def test_asking_leaves_no_workers_behind(
+    monkeypatch: pytest.MonkeyPatch, ask: Callable[[], int | None]
+) -> None:
+    """OpenMP keeps some for a thread that has computed: beside an engine's they slow it down."""
+    threads = []
+
+    def forward(_: HalfLinear, x: torch.Tensor) -> torch.Tensor:
+        threads.append(threading.current_thread())
+        return x * 2
+
+    monkeypatch.setattr(HalfLinear, "__init__", lambda self, *_: nn.Module.__init__(self))
+    monkeypatch.setattr(HalfLinear, "forward", forward)
+    monkeypatch.setattr(half, "half_rows", lambda: 2)
+    ask.__wrapped__()
+    assert threads
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_rows_that_never_agree_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
