@@ -26,6 +26,7 @@ class EngineConfig:
     ``threads`` compute on a CPU; ``None`` leaves torch's number. Once another thread of the
     process has run torch in parallel too, there are more OpenMP workers than cores and they sleep
     between calls: a forward takes 1.3 to 1.9 times as long. Serve from a process of its own then.
+    ``round_counts`` keeps what every single round of a request verified and kept, in its counts.
     """
 
     device: str | None = None
@@ -38,6 +39,7 @@ class EngineConfig:
     prefill_chunk: int = 512
     threads: int | None = None
     cache_dir: Path | None = None
+    round_counts: bool = False
 
     def __post_init__(self) -> None:
         """Reject values that cannot be (``ConfigError``)."""

@@ -61,6 +61,13 @@ LeaveOut = Annotated[
         help="Leave out tools that cannot be offered here (web_search and the like): no error.",
     ),
 ]
+Detailed = Annotated[
+    bool,
+    typer.Option(
+        "--detailed-metrics",
+        help="Also tell what every single pass of an answer verified and kept.",
+    ),
+]
 LogTexts = Annotated[bool, typer.Option("--log-texts", help="Also log prompts and answers.")]
 
 
@@ -86,6 +93,7 @@ def serve(
     temperature: Temperature = 1.0,
     max_tokens: MaxTokens = 2048,
     leave_out_tools: LeaveOut = False,
+    detailed_metrics: Detailed = False,
     exact: Exact = Switch.ON,
     dtype: DtypeOption = Precision.AUTO,
     device: Device = None,
@@ -120,6 +128,7 @@ def serve(
         engine_config(exact=exact, dtype=dtype, device=device),
         max_requests=max_requests,
         kv_tokens=kv_tokens,
+        round_counts=detailed_metrics,
     )
     _run(settings, model, drafter_name(drafter), config, trace, as_json=log_format == "json")
 

@@ -15,6 +15,9 @@ def count_round(sequence: Sequence, verified: int, accepted: int) -> None:
     histogram = counts.accepted_histogram
     histogram.extend([0] * (accepted + 1 - len(histogram)))
     histogram[accepted] += 1
+    if counts.round_verified is not None and counts.round_accepted is not None:
+        counts.round_verified.append(verified)
+        counts.round_accepted.append(accepted)
     if sequence.copies is None:
         return
     if predicted := sequence.copies.predicted(sequence.copy):

@@ -81,7 +81,10 @@ class Engine(Calls):
         )
         self._detail = self._context.detail(trace_tokens, exact=parts.exact)
         self._intake = Intake(
-            parts, self._context, margins=self._recorder is not None and self._detail.output_margins
+            parts,
+            self._context,
+            margins=self._recorder is not None and self._detail.output_margins,
+            rounds=self.config.round_counts,
         )
 
     def _assemble(self, model: str | Path, drafter: str | Path | None) -> Turn:

@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 class Intake:
     """Makes sequences of requests; what they share across requests is kept here.
 
-    ``margins`` is whether every token's margin over the best other one is noted.
+    ``margins`` is whether every token's margin over the best other one is noted, ``rounds`` whether
+    every round's counts are.
     """
 
-    def __init__(self, parts: Parts, context: TraceContext, *, margins: bool = False) -> None:
+    def __init__(
+        self, parts: Parts, context: TraceContext, *, margins: bool = False, rounds: bool = False
+    ) -> None:
         self._parts = parts
         self._context = context
         self._margins = margins
+        self._rounds = rounds
         self._copies = SuffixSource()
         self._lineage = Lineage()
         target = parts.target
@@ -83,7 +87,12 @@ class Intake:
             )
             if request.options.speculation in ("auto", "suffix")
             else None,
-            counts=Counts(len(prompt), cache_break_position=self._lineage.part(request, prompt)),
+            counts=Counts(
+                len(prompt),
+                cache_break_position=self._lineage.part(request, prompt),
+                round_verified=[] if self._rounds else None,
+                round_accepted=[] if self._rounds else None,
+            ),
             tokens=prompt,
             history=TokenHistory(prompt, spec.device) if params.penalized else None,
             record=DraftRecord(self._parts.drafter.block_size)

@@ -27,7 +27,8 @@ class Counts:
     previous step, ``None`` where it extends it or there is none.
     ``reasoning_tokens`` of the completion are reasoning, ``None`` where the model does not reason.
     Of the drafts taken from the request's own prediction, ``prediction_accepted`` were kept and
-    ``prediction_rejected`` were not.
+    ``prediction_rejected`` were not. ``round_verified`` and ``round_accepted`` are the drafts that
+    each round verified and kept, in order; ``None`` unless ``EngineConfig.round_counts`` asks.
     """
 
     prompt_tokens: int
@@ -42,6 +43,8 @@ class Counts:
     reasoning_tokens: int | None = None
     prediction_accepted: int = 0
     prediction_rejected: int = 0
+    round_verified: list[int] | None = None
+    round_accepted: list[int] | None = None
 
     @property
     def accepted_length(self) -> float | None:

@@ -48,7 +48,15 @@ def test_it_says_its_plan_serves_who_has_the_key_and_stops(
 ) -> None:
     trace = tmp_path / "trace.jsonl"
     process, said, url = start(
-        [*command, "--trace", str(trace), "--log-format", "json", "--leave-out-tools"],
+        [
+            *command,
+            "--trace",
+            str(trace),
+            "--log-format",
+            "json",
+            "--leave-out-tools",
+            "--detailed-metrics",
+        ],
         AGENTSPARK_API_KEY="a-long-key",
     )
     try:
@@ -62,7 +70,9 @@ def test_it_says_its_plan_serves_who_has_the_key_and_stops(
         }  # fmt: skip
         with httpx.Client(headers={"authorization": "Bearer a-long-key"}, timeout=60) as client:
             assert client.get(f"{url}/v1/models").status_code == 200
-            assert client.post(f"{url}/v1/chat/completions", json=body).status_code == 200
+            answer = client.post(f"{url}/v1/chat/completions", json=body)
+            assert answer.status_code == 200
+            assert "per_step_accepted" in answer.json()["metrics"]["speculative_decoding"]
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=60)
     finally:

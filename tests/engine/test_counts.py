@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from agentspark.config import EngineConfig
 from agentspark.engine.engine import Engine
 from agentspark.engine.params import RequestOptions
 from agentspark.engine.request import Request
@@ -23,6 +26,26 @@ def test_counts_add_up(tiny_engine: Engine) -> None:
     times = done.timings
     assert times.ttft_s == pytest.approx((times.queue_s or 0) + (times.prefill_s or 0))
     assert (times.total_s or 0) >= (times.ttft_s or 0) + (times.decode_s or 0)
+
+
+def test_every_round_is_told_where_that_is_asked(
+    tiny_target_dir: Path, tiny_drafter_dir: Path, tiny_engine: Engine, cost_cache: Path
+) -> None:
+    config = EngineConfig(kv_tokens=1024, cache_dir=cost_cache, round_counts=True)
+    with Engine.load(tiny_target_dir, drafter=tiny_drafter_dir, config=config) as engine:
+        done = engine.generate(prompt(80, 4), GREEDY, options=RequestOptions(verify="full"))
+    counts = done.counts
+    assert counts.round_verified is not None
+    assert counts.round_accepted is not None
+    assert len(counts.round_verified) == len(counts.round_accepted) == counts.rounds > 0
+    assert sum(counts.round_verified) == counts.verified_tokens > 0
+    assert [counts.round_accepted.count(k) for k in range(len(counts.accepted_histogram))] == (
+        counts.accepted_histogram
+    )
+    rounds = zip(counts.round_accepted, counts.round_verified, strict=True)
+    assert all(accepted <= verified for accepted, verified in rounds)
+    unasked = tiny_engine.generate(prompt(80, 4), GREEDY).counts
+    assert unasked.round_verified is unasked.round_accepted is None
 
 
 def seeded(seed: int, **more: object) -> SamplingParams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from agentspark.engine.result import Completion, Counts
 from openai_dspark.wire.metrics import Metrics, SpeculativeDecoding, StepFigures
@@ -65,7 +66,7 @@ def metrics_of(choices: Sequence[Completion]) -> Metrics:
 
 def _speculation(total: Counts) -> SpeculativeDecoding:
     accepted, verified, rounds = total.accepted_tokens, total.verified_tokens, total.rounds
-    return SpeculativeDecoding(
+    made = SpeculativeDecoding(
         mean_acceptance_length=1 + accepted / rounds if rounds else None,
         draft_acceptance_rate=accepted / verified if verified else None,
         acceptance_histogram=total.accepted_histogram,
@@ -74,6 +75,9 @@ def _speculation(total: Counts) -> SpeculativeDecoding:
         num_draft_tokens=verified,
         num_spec_tokens=max(len(total.accepted_histogram) - 1, 0),
     )
+    if total.round_accepted is not None:
+        made.per_step_accepted, made.per_step_drafted = total.round_accepted, total.round_verified
+    return made
 
 
 def _sum(counts: Sequence[Counts]) -> Counts:
@@ -90,7 +94,15 @@ def _sum(counts: Sequence[Counts]) -> Counts:
         total.accepted_histogram = [
             a + b for a, b in zip(total.accepted_histogram, other, strict=True)
         ]
+    total.round_accepted = _joint([count.round_accepted for count in counts])
+    total.round_verified = _joint([count.round_verified for count in counts])
     return total
+
+
+def _joint(rounds: Sequence[list[int] | None]) -> list[int] | None:
+    """The rounds of one choice after the other; ``None`` where they were not kept."""
+    known = [own for own in rounds if own is not None]
+    return list(chain.from_iterable(known)) if len(known) == len(rounds) else None
 
 
 def _ms(seconds: float | None) -> float | None:

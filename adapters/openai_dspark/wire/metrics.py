@@ -11,7 +11,8 @@ class SpeculativeDecoding(Reply):
     A step is a target pass after the prefill; ``num_draft_tokens`` counts drafts that were
     verified; ``acceptance_histogram[k]`` counts the steps that kept ``k`` drafts, and
     ``num_spec_tokens`` is the most that one step kept. ``mean_acceptance_length`` counts the
-    target's own token.
+    target's own token. ``per_step_accepted`` and ``per_step_drafted`` (verified, too) are every
+    step's, in order, where the server was asked to tell.
     """
 
     mean_acceptance_length: float | None
@@ -21,6 +22,8 @@ class SpeculativeDecoding(Reply):
     num_accepted_draft_tokens: int
     num_draft_tokens: int
     num_spec_tokens: int
+    per_step_accepted: list[int] | None = None
+    per_step_drafted: list[int] | None = None
 
 
 class StepFigures(Reply):
