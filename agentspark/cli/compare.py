@@ -58,23 +58,7 @@ def compare(
     from agentspark.trace.cost import PriceTable
 
     command: list[str] | None = ctx.meta[_COMMAND]
-    if files and _is_command(files[0]):
-        words = shlex.join(str(file) for file in files)
-        raise typer.BadParameter(
-            f"a command to run stands after '--': agentspark compare -- {words}"
-        )
-    if bool(files) == (command is not None) or command == [] or len(files or []) > 2:
-        raise typer.BadParameter(
-            "give one or two trace files or, after '--', the command to run in both arms"
-        )
-    if trace_tokens and command is None:
-        raise typer.BadParameter(
-            "--trace-tokens needs a command to run: traces are kept as they are"
-        )
-    if repeats > 1 and command is None:
-        raise typer.BadParameter(
-            "--repeats needs a command to run: traces hold what was repeated when they were made"
-        )
+    _check(files or [], command, repeats=repeats, trace_tokens=trace_tokens)
     table = None if prices is None else PriceTable.load(prices)
     with own_folder(out, "compare") as folder:
         if command is not None:
@@ -94,6 +78,29 @@ def compare(
             named = {} if title is None else {"title": title}
             comparison = compare_files(first, second, folder, prices=table, **named)
     show(comparison)
+
+
+def _check(
+    files: list[Path], command: list[str] | None, *, repeats: int, trace_tokens: bool
+) -> None:
+    """Refuse what does not go together."""
+    if files and _is_command(files[0]):
+        words = shlex.join(str(file) for file in files)
+        raise typer.BadParameter(
+            f"a command to run stands after '--': agentspark compare -- {words}"
+        )
+    if bool(files) == (command is not None) or command == [] or len(files) > 2:
+        raise typer.BadParameter(
+            "give one or two trace files or, after '--', the command to run in both arms"
+        )
+    if trace_tokens and command is None:
+        raise typer.BadParameter(
+            "--trace-tokens needs a command to run: traces are kept as they are"
+        )
+    if repeats > 1 and command is None:
+        raise typer.BadParameter(
+            "--repeats needs a command to run: traces hold what was repeated when they were made"
+        )
 
 
 def _is_command(file: Path) -> bool:

@@ -13,8 +13,9 @@ from openai_dspark.server.anthropic.events import EventWriter
 from openai_dspark.server.anthropic.reply import MessageHead
 from openai_dspark.server.anthropic.translate import Means, read_prompt, read_request
 from openai_dspark.server.chat.order import ChatOrder
+from openai_dspark.server.counting import prompt_tokens
 from openai_dspark.server.dependencies import CallerOf, ServiceOf, parsed, timeout_of
-from openai_dspark.server.errors import ApiError, to_api_error
+from openai_dspark.server.errors import ApiError
 from openai_dspark.server.facts import facts_of
 from openai_dspark.server.openapi import post
 from openai_dspark.server.running import answer, note_start, streamed
@@ -66,13 +67,7 @@ async def count_tokens(request: Request, service: ServiceOf, caller: CallerOf) -
     """Count the tokens of a conversation's prompt; nothing is generated."""
     asked = await parsed(request, service, partial(read_prompt, means=_means(service)))
     asked.left.note(request)
-    try:
-        order = ChatOrder.of(service, asked.chat, caller, request.headers)
-        counted = await service.off_loop(order.prompt_tokens)
-    except ApiError as error:
-        raise asked.names.renamed(error) from error
-    except Exception as error:
-        raise asked.names.renamed(to_api_error(error)) from error
+    counted = await prompt_tokens(request, service, caller, asked.chat, asked.names)
     return Response(TokensCounted(input_tokens=counted).to_json(), media_type="application/json")
 
 

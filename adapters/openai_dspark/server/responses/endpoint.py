@@ -10,8 +10,9 @@ from starlette.responses import Response as HttpResponse
 
 from openai_dspark.server.call import Call
 from openai_dspark.server.chat.order import ChatOrder
+from openai_dspark.server.counting import prompt_tokens
 from openai_dspark.server.dependencies import CallerOf, ServiceOf, parsed, timeout_of
-from openai_dspark.server.errors import ApiError, to_api_error
+from openai_dspark.server.errors import ApiError
 from openai_dspark.server.facts import facts_of
 from openai_dspark.server.openapi import post
 from openai_dspark.server.responses.events import EventWriter
@@ -71,12 +72,6 @@ async def input_tokens(request: Request, service: ServiceOf, caller: CallerOf) -
     read = partial(read_request, leaves_out=service.settings.leave_out_tools)
     asked = await parsed(request, service, read)
     asked.left.note(request)
-    try:
-        order = ChatOrder.of(service, asked.chat, caller, request.headers)
-        counted = await service.off_loop(order.prompt_tokens)
-    except ApiError as error:
-        raise asked.names.renamed(error) from error
-    except Exception as error:
-        raise asked.names.renamed(to_api_error(error)) from error
+    counted = await prompt_tokens(request, service, caller, asked.chat, asked.names)
     reply = InputCounted(input_tokens=counted, object="response.input_tokens")
     return HttpResponse(reply.to_json(), media_type="application/json")

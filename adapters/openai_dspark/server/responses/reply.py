@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from agentspark.engine.result import Completion, Delta
 from agentspark.sampling.params import SamplingParams
@@ -29,6 +29,8 @@ from openai_dspark.wire.response_reply import (
     Status,
 )
 from openai_dspark.wire.response_request import ResponseRequest
+
+CallOutput = TypeVar("CallOutput", OutputCall, OutputCustomCall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +162,7 @@ def call_item(
         arguments=arguments,
         status=status,
     )
-    if name.namespace is not None:
-        item.namespace = name.namespace
-    return item
+    return _grouped(item, name)
 
 
 def custom_item(
@@ -177,6 +177,11 @@ def custom_item(
         input=text,
         status=status,
     )
+    return _grouped(item, name)
+
+
+def _grouped(item: CallOutput, name: ToolName) -> CallOutput:
+    """``item`` with the namespace of what it calls, left out where there is none."""
     if name.namespace is not None:
         item.namespace = name.namespace
     return item
